@@ -1,0 +1,1 @@
+//! The C faces of onewait: `libonewait.so`.

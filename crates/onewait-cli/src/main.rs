@@ -1,0 +1,3 @@
+//! The `onewait` command.
+
+fn main() {}

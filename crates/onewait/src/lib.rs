@@ -1,0 +1,2 @@
+//! The engine of onewait.
+pub mod counters;
