@@ -1,0 +1,44 @@
+//! `libonewait.so`, of the profile that the tests themselves have.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The directory for everything that the harness makes: beside the build, so on the same disk.
+pub(crate) fn scratch() -> &'static Path {
+    Path::new(env!("CARGO_TARGET_TMPDIR"))
+}
+
+/// Builds the library and gives its path.
+///
+/// Cargo builds no `cdylib` for an integration test, and a stale one would test yesterday's code, so ask for it.
+pub(crate) fn build() -> Result<PathBuf, String> {
+    let profile_dir = profile_dir()?;
+    let profile = match profile_dir.file_name().and_then(|name| name.to_str()) {
+        Some("debug") => "dev",
+        Some(name) => name,
+        None => return Err(format!("{} is no build directory", profile_dir.display())),
+    };
+    // Without `--target-dir`, a build directory given on the command line of `cargo test` would be missed.
+    let target_dir = scratch().parent().unwrap_or(scratch());
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["build", "--quiet", "--package", "onewait-c", "--profile", profile, "--target-dir"])
+        .arg(target_dir)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env_remove("LD_PRELOAD")
+        .output()
+        .map_err(|error| format!("cargo does not start: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("libonewait.so does not build:\n{}", String::from_utf8_lossy(&output.stderr)));
+    }
+    let library = profile_dir.join("libonewait.so");
+    if library.is_file() { Ok(library) } else { Err(format!("{} is missing after its build", library.display())) }
+}
+
+/// `target/<profile>`: the test binary lies in `deps` below it.
+fn profile_dir() -> Result<PathBuf, String> {
+    let own = env::current_exe().map_err(|error| format!("no path to the test itself: {error}"))?;
+    let dir = own.parent().and_then(Path::parent);
+    dir.map(Path::to_path_buf).ok_or_else(|| format!("{} is in no build directory", own.display()))
+}

@@ -1,0 +1,145 @@
+//! The C programs: compiled against the system's headers, so that the ABI under test is the real one.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::SystemTime;
+
+use super::library::scratch;
+
+/// How every program is compiled.
+const FLAGS: [&str; 7] = ["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE"];
+
+/// One `tests/c/*.c`, twice.
+#[derive(Debug)]
+pub(crate) struct Program {
+    pub(crate) name: String,
+    /// Knows nothing of ours: runs on glibc, and on ours by `LD_PRELOAD`.
+    pub(crate) plain: PathBuf,
+    /// Has `libonewait.so` before libc.
+    pub(crate) linked: PathBuf,
+    pub(crate) tests: Vec<Test>,
+}
+
+/// One `TEST(class, name)`.
+#[derive(Clone, Debug)]
+pub(crate) struct Test {
+    pub(crate) name: String,
+    pub(crate) class: Class,
+}
+
+/// What a test says about glibc.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// Passes there too.
+    Same,
+    /// Must not pass there; else it would prove no improvement.
+    Better,
+    /// Is not run there.
+    Ours,
+}
+
+impl Class {
+    pub(crate) fn runs_on_glibc(self) -> bool {
+        self != Class::Ours
+    }
+}
+
+/// Compiles what has changed, several programs at a time, and lists the tests.
+pub(crate) fn build_all(library: &Path) -> Result<Vec<Program>, String> {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c");
+    let mut found = Vec::new();
+    let mut headers = SystemTime::UNIX_EPOCH;
+    for entry in fs::read_dir(&sources).map_err(|error| format!("{}: {error}", sources.display()))? {
+        let path = entry.map_err(|error| format!("{}: {error}", sources.display()))?.path();
+        match path.extension().and_then(OsStr::to_str) {
+            Some("c") => found.push(path),
+            Some("h") => headers = headers.max(modified(&path)),
+            _ => {}
+        }
+    }
+    found.sort();
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut programs = Vec::new();
+    for some in found.chunks(workers) {
+        let built: Vec<_> = std::thread::scope(|scope| {
+            let jobs: Vec<_> =
+                some.iter().map(|source| scope.spawn(|| build(&sources, source, headers, library))).collect();
+            jobs.into_iter().map(|job| job.join().unwrap_or_else(|_| Err("a compile panicked".into()))).collect()
+        });
+        for program in built {
+            programs.push(program?);
+        }
+    }
+    Ok(programs)
+}
+
+fn build(sources: &Path, source: &Path, headers: SystemTime, library: &Path) -> Result<Program, String> {
+    let name = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    // One directory a profile: the linked programs of two profiles name two libraries.
+    let dir = library.parent().unwrap_or(library);
+    let out = scratch().join("c").join(dir.file_name().unwrap_or_default());
+    fs::create_dir_all(&out).map_err(|error| format!("{}: {error}", out.display()))?;
+    let plain = out.join(&name);
+    let linked = out.join(format!("{name}.linked"));
+    let inputs = headers.max(modified(source));
+    compile(sources, source, &plain, inputs, &[])?;
+    let (dir, rpath) = (dir.display().to_string(), format!("-Wl,-rpath,{}", dir.display()));
+    let link = ["-L", &dir, "-Wl,--no-as-needed", "-lonewait", &rpath];
+    compile(sources, source, &linked, inputs.max(modified(library)), &link)?;
+    let tests = list(&plain)?;
+    Ok(Program { name, plain, linked, tests })
+}
+
+fn compile(sources: &Path, source: &Path, output: &Path, inputs: SystemTime, link: &[&str]) -> Result<(), String> {
+    if output.exists() && modified(output) > inputs {
+        return Ok(());
+    }
+    // A name of its own until it is whole: two test runs may compile the same program.
+    let partial = output.with_extension(format!("{}.partial", std::process::id()));
+    let result = Command::new("cc")
+        .args(FLAGS)
+        .args(["-pthread", "-I"])
+        .arg(sources)
+        .arg(source)
+        .arg("-o")
+        .arg(&partial)
+        .args(link)
+        .output()
+        .map_err(|error| format!("the C compiler (cc) does not start: {error}"))?;
+    if !result.status.success() {
+        return Err(format!("{}:\n{}", source.display(), String::from_utf8_lossy(&result.stderr)));
+    }
+    fs::rename(&partial, output).map_err(|error| format!("{}: {error}", output.display()))
+}
+
+fn list(program: &Path) -> Result<Vec<Test>, String> {
+    let result = Command::new(program)
+        .arg("--list")
+        .env_remove("LD_PRELOAD")
+        .output()
+        .map_err(|error| format!("{} does not start: {error}", program.display()))?;
+    let listed = String::from_utf8_lossy(&result.stdout);
+    let tests: Option<Vec<Test>> = listed.lines().map(parse).collect();
+    match tests {
+        Some(tests) if result.status.success() && !tests.is_empty() => Ok(tests),
+        _ => Err(format!("{} --list: {}, {listed:?}", program.display(), result.status)),
+    }
+}
+
+fn parse(line: &str) -> Option<Test> {
+    let (name, class) = line.split_once(' ')?;
+    let class = match class {
+        "same" => Class::Same,
+        "better" => Class::Better,
+        "ours" => Class::Ours,
+        _ => return None,
+    };
+    Some(Test { name: name.into(), class })
+}
+
+/// When a file changed; one that cannot be read counts as new, so that it is built again.
+fn modified(path: &Path) -> SystemTime {
+    fs::metadata(path).and_then(|meta| meta.modified()).unwrap_or_else(|_| SystemTime::now())
+}

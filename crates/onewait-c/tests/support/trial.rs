@@ -1,0 +1,50 @@
+//! One test on one face: what is run, and what its end means.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use super::child;
+use super::face::Face;
+use super::program::{Class, Program, Test};
+
+/// Nothing that works takes longer, also on a busy machine.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// How long glibc is watched where it is expected to hang.
+const GLIBC_LIMIT: Duration = Duration::from_secs(3);
+
+/// The exit status that means: no verdict.
+const SKIPPED: i32 = 77;
+
+/// Runs the test; an error is the whole story of its failure.
+pub(crate) fn run(face: Face, program: &Program, test: &Test, library: &Path) -> Result<(), String> {
+    let path = if face == Face::Linked { &program.linked } else { &program.plain };
+    let mut command = Command::new(path);
+    command.arg(&test.name);
+    face.apply(library, &mut command);
+    let must_fail = face == Face::Glibc && test.class == Class::Better;
+    let limit = if must_fail { GLIBC_LIMIT } else { LIMIT };
+    let end = child::run(command, limit).map_err(|error| format!("{}: {error}", path.display()))?;
+    let code = end.status.and_then(|status| status.code());
+    if code == Some(SKIPPED) {
+        eprintln!("{face}::{}::{} is skipped: {}", program.name, test.name, end.stderr.trim_end());
+        return Ok(());
+    }
+    let passed = code == Some(0);
+    if passed != must_fail {
+        return Ok(());
+    }
+    let mut story =
+        if passed { "glibc passes this test, so it shows no improvement\n".into() } else { end.describe() + "\n" };
+    for (name, text) in [("stdout", &end.stdout), ("stderr", &end.stderr)] {
+        if !text.is_empty() {
+            story += &format!("--- {name}\n{}\n", text.trim_end());
+        }
+    }
+    let mut by_hand = String::from("cd \"$(mktemp -d -p .)\" && ");
+    for (name, value) in face.environment(library) {
+        by_hand += &format!("{name}='{value}' ");
+    }
+    Err(format!("{story}--- to repeat\n{by_hand}'{}' {}", path.display(), test.name))
+}
