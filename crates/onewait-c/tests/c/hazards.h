@@ -1,0 +1,78 @@
+/*
+ * hazards.h - what the tests of defects, hazards and limits share on top of check.h.
+ */
+#ifndef HAZARDS_H
+#define HAZARDS_H
+
+#include "check.h"
+
+#include <poll.h>
+#include <stdatomic.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+/* glibc runs AIO on at most this many threads: as many silent reads stop everything else there. */
+#define GLIBC_THREADS 20
+
+struct silent_reads {
+    int pipe[GLIBC_THREADS][2];
+    struct aiocb cb[GLIBC_THREADS];
+    char byte[GLIBC_THREADS];
+};
+
+HELPER void start_silent_reads(struct silent_reads *reads) {
+    for (int i = 0; i < GLIBC_THREADS; i++) {
+        silent_pipe(reads->pipe[i]);
+        reads->cb[i] = REQUEST(reads->pipe[i][0], &reads->byte[i], 1, 0);
+        CHECK_EQ(aio_read(&reads->cb[i]), 0);
+    }
+}
+
+/* Feeds them all; they must not have lost anything meanwhile. */
+HELPER void finish_silent_reads(struct silent_reads *reads) {
+    for (int i = 0; i < GLIBC_THREADS; i++) CHECK_EQ(write(reads->pipe[i][1], &"abcdefghijklmnopqrstuvwxyz"[i], 1), 1);
+    for (int i = 0; i < GLIBC_THREADS; i++) {
+        CHECK_EQ(finish(&reads->cb[i]), 1);
+        CHECK_EQ(reads->byte[i], 'a' + i);
+    }
+}
+
+/* What every child does first: it ends with its parent, and by itself if it hangs, so that no failure leaves a process
+ * behind. (The parent's *thread* counts: one that forks must outlive the child.) */
+HELPER void begin_child(void) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    alarm(19);
+}
+
+/* A child that runs a block and then exits with 0; use with child_succeeds. */
+#define CHILD(...)                                                                                                     \
+    ({                                                                                                                 \
+        pid_t pid_ = fork();                                                                                           \
+        CHECK(pid_ >= 0);                                                                                              \
+        if (pid_ == 0) {                                                                                               \
+            begin_child();                                                                                             \
+            __VA_ARGS__;                                                                                               \
+            _exit(0);                                                                                                  \
+        }                                                                                                              \
+        pid_;                                                                                                          \
+    })
+
+HELPER void start_thread(pthread_t *thread, void *(*run)(void *), void *arg) {
+    CHECK_EQ(pthread_create(thread, NULL, run, arg), 0);
+}
+
+HELPER void join_thread(pthread_t thread) {
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    t.tv_sec += PATIENCE_MS / 1000;
+    CHECK_EQ(pthread_timedjoin_np(thread, NULL, &t), 0);
+}
+
+/* A small generator, one a thread: xorshift. */
+HELPER uint64_t next_random(uint64_t *state) {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    return *state ^= *state << 17;
+}
+
+#endif
