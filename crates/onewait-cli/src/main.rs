@@ -1,6 +1,7 @@
 //! The `onewait` command.
 
 mod bench;
+mod library;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -17,10 +18,13 @@ struct Cli {
 enum Command {
     /// Measure on this machine what onewait brings
     Bench(bench::BenchArgs),
+    /// Print the path of libonewait.so, for LD_PRELOAD or for the linker
+    Library,
 }
 
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Bench(args) => bench::run(args),
+        Command::Library => library::print(),
     }
 }
