@@ -2,20 +2,33 @@
 
 mod bench;
 mod library;
+mod run;
+mod stats;
 
 use clap::{Parser, Subcommand};
+use std::env;
 use std::process::ExitCode;
 
 /// AIO and epoll for Linux as one engine
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true)]
+#[command(name = "onewait", version, arg_required_else_help = true, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  onewait run -- fio job.fio           Run fio with its POSIX AIO on the onewait engine
+  onewait run --stats -- fio job.fio   The same, and tell at the end what it did
+  onewait bench aio                    See what that brings on this machine's disk
+  LD_PRELOAD=$(onewait library) prog   What `run` does, by hand
+
+`onewait help COMMAND` tells more about each.";
+
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run::RunArgs),
     /// Measure on this machine what onewait brings
     Bench(bench::BenchArgs),
     /// Print the path of libonewait.so, for LD_PRELOAD or for the linker
@@ -23,7 +36,22 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nowhere to print to is no reason for another status.
+            let _ = error.print();
+            // 2 could be the program's own status; 125 is what commands that run commands use.
+            let is_run = env::args_os().nth(1).is_some_and(|argument| argument == "run");
+            return ExitCode::from(match error.exit_code() {
+                0 => 0,
+                _ if is_run => run::OWN_FAILURE,
+                _ => 2,
+            });
+        }
+    };
+    match cli.command {
+        Command::Run(args) => run::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Library => library::print(),
     }
