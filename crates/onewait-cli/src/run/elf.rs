@@ -1,8 +1,8 @@
 //! What an ELF file's headers say about who can run with it.
 
 use object::elf::{self, FileHeader32, FileHeader64};
-use object::read::elf::{FileHeader, ProgramHeader};
 use object::read::ReadCache;
+use object::read::elf::{FileHeader, ProgramHeader};
 use object::{Endianness, FileKind};
 use std::ffi::OsStr;
 use std::fs::File;

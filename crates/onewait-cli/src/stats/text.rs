@@ -147,7 +147,7 @@ mod tests {
         for part in ["epoll (io_uring is switched off)", "1,234", "4.8 MiB", "thread pool 1,234", "of 8-15 1"] {
             assert!(report.contains(part), "{part} is missing in {report}");
         }
-        for part in ["read", "inline", "NaN"] {
+        for part in ["\n  read", "inline", "NaN"] {
             assert!(!report.contains(part), "{part} is in {report}");
         }
     }
