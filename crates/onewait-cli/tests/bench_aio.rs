@@ -201,13 +201,18 @@ fn a_full_disk_in_the_middle_is_an_error_and_leaves_nothing() {
     let directory = Directory::on_disk("full");
     let mut bench = directory.bench("--size 8M");
     let limit = || {
-        // The nearest thing to a disk that fills up after it was asked: SIGXFSZ is ignored, so writes give EFBIG.
-        nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_FSIZE, 1 << 20, 1 << 20)?;
+        use nix::sys::resource::{Resource, setrlimit};
+        use nix::sys::signal::{SigHandler, Signal, signal};
+        // The nearest thing to a disk that fills up after it was asked: a write gives EFBIG.
+        setrlimit(Resource::RLIMIT_FSIZE, 1 << 20, 1 << 20)?;
+        // SAFETY: no handler of ours is replaced.
+        unsafe { signal(Signal::SIGXFSZ, SigHandler::SigIgn) }?;
         Ok(())
     };
-    // SAFETY: between fork and exec only a system call is made.
+    // SAFETY: between fork and exec only system calls are made.
     let output = unsafe { bench.pre_exec(limit) }.output().expect("onewait");
-    assert!(!output.status.success(), "{}", text(&output.stdout));
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
+    assert!(text(&output.stderr).contains("cannot write the test file"), "{}", text(&output.stderr));
     assert!(directory.is_empty());
 }
 

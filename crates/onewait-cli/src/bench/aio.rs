@@ -46,8 +46,10 @@ pub(crate) struct AioArgs {
 /// The least that has a block for every request, and some to choose from.
 const LEAST: u64 = 1 << 20;
 
-/// Cached rows use so much of the file: less than any page cache, more than any processor's.
+/// Cached reads use so much of the file: less than any page cache, more than any processor's.
 const CACHED: u64 = 128 << 20;
+/// Cached writes use so much of it: their pages are brought in one by one before each run.
+const REWRITTEN: u64 = 32 << 20;
 /// Uncached writes use so much of it, because all that they write must reach the disk before the next run.
 const DIRTY: u64 = 256 << 20;
 
@@ -132,7 +134,8 @@ fn alternate(
 /// The bytes at the start of the file that a row uses.
 fn region(row: Row, size: u64) -> u64 {
     match (row.cache, row.op) {
-        (Cache::Cached, _) => size.min(CACHED),
+        (Cache::Cached, Op::Read) => size.min(CACHED),
+        (Cache::Cached, Op::Write) => size.min(REWRITTEN),
         (Cache::Uncached, Op::Write) => size.min(DIRTY),
         _ => size,
     }

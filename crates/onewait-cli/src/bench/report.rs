@@ -3,7 +3,7 @@
 use super::row::Row;
 use super::side::Side;
 use super::worker::Measured;
-use comfy_table::{Cell, CellAlignment, Table, presets};
+use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -124,15 +124,13 @@ impl Report {
 
     fn table(&self) -> Table {
         let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+        table.load_style(TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─')));
         let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
-        table.set_header(
-            ["4 KiB", "depth", "glibc", "onewait", "io_uring", "onewait\n/ glibc", "/ io_uring"]
-                .into_iter()
-                .chain(["CPU\nglibc", "\nonewait", "\nio_uring"])
-                .enumerate()
-                .map(|(i, name)| if i == 0 { Cell::new(name) } else { right(name.into()) }),
-        );
+        let names = ["depth", "glibc", "onewait", "io_uring", "onewait\n/ glibc", "onewait\n/ io_uring"];
+        let cpu = ["CPU\nglibc", "CPU\nonewait", "CPU\nio_uring"];
+        let mut header = vec![Cell::new("4 KiB")];
+        header.extend(names.into_iter().chain(cpu).map(|name| right(name.into())));
+        table.set_header(header);
         for outcome in &self.rows {
             let summaries = Side::ALL.map(|side| outcome.summary(side));
             let none = || if self.no_uring.is_some() { "refused".to_owned() } else { "–".to_owned() };

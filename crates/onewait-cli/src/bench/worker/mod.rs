@@ -116,8 +116,8 @@ fn measure(args: &WorkerArgs) -> Result<Measured, String> {
 fn open(args: &WorkerArgs) -> io::Result<File> {
     let flags = if args.cache == Cache::Direct { libc::O_DIRECT } else { 0 };
     let file = OpenOptions::new().read(true).write(true).custom_flags(flags).open(&args.file)?;
-    match args.cache {
-        Cache::Cached => {
+    match (args.cache, args.op) {
+        (Cache::Cached, Op::Read) => {
             let mut piece = vec![0; 1 << 20];
             let mut at = 0;
             while at < args.region {
@@ -127,12 +127,23 @@ fn open(args: &WorkerArgs) -> io::Result<File> {
                 }
             }
         }
-        Cache::Uncached => {
+        // Brought in by writes as small as those to come. A sequential read would bring the pages in large units, and
+        // the kernel walks a whole unit for each small write: that would be measured, and nothing else.
+        (Cache::Cached, Op::Write) => {
+            file::drop_pages(&file)?;
+            let mut block = [0; BLOCK];
+            fill(&mut block, args.seed);
+            for at in (0..args.region).step_by(BLOCK) {
+                file.write_all_at(&block, at)?;
+            }
+            file.sync_data()?;
+        }
+        (Cache::Uncached, _) => {
             file::drop_pages(&file)?;
             file::expect_random(&file)?;
         }
         // Also here: a direct request on a cached page would pay for its invalidation.
-        Cache::Direct => file::drop_pages(&file)?,
+        (Cache::Direct, _) => file::drop_pages(&file)?,
     }
     Ok(file)
 }
