@@ -1,0 +1,313 @@
+//! The engine: requests go in from any thread, and each is carried out by the way that suits it.
+//!
+//! Three ways, in the order of their cost: in the caller's thread ([`attempt`](super::inline::attempt)); by a ring that
+//! the only thread of a process owns; by the driver, with its threads. The engine goes from the second to the third once,
+//! when the process stops being what the second needs, and never back.
+
+use super::busy::Busy;
+use super::epoll_core::EpollCore;
+use super::own_ring::{OwnRing, OwnWait};
+use super::payload::{Payload, Waiters};
+use super::request::{Body, Request, Target, Verdict};
+use super::ring_core::Table;
+use super::ring_thread::RingThread;
+use super::slots::{Key, Slots};
+use crate::counters::{Counters, Event, Route};
+use crate::driver::operation::Operation;
+use crate::driver::{Choice, DriverKind, is_refusal};
+use crate::errno::Errno;
+use crate::sys::{self, FileKind};
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+/// Nothing was queued yet.
+const FRESH: u8 = 0;
+/// The only thread of the process owns a ring.
+const OWN: u8 = 1;
+/// Requests go to the driver's threads.
+const SHARED: u8 = 2;
+
+/// How requests are carried out; see the module's page.
+pub struct Engine<P: Payload> {
+    slots: Arc<Table<P>>,
+    busy: Arc<Busy>,
+    choice: Choice,
+    /// FRESH, OWN or SHARED; only grows. OWN is left by the owner's thread alone.
+    phase: AtomicU8,
+    own: OnceLock<OwnRing<P>>,
+    shared: OnceLock<Result<Shared<P>, Errno>>,
+}
+
+enum Shared<P: Payload> {
+    Uring(RingThread<P>),
+    Epoll(EpollCore<P>),
+}
+
+/// A request on its way into the engine.
+#[derive(Debug)]
+pub struct Submission<P> {
+    /// What is to be done.
+    pub operation: Operation,
+    /// Bytes that are done already; the operation is the rest.
+    pub before: usize,
+    /// When it began, if latencies are wanted.
+    pub started: Option<Instant>,
+    /// What belongs to it.
+    pub payload: P,
+}
+
+/// Whose thread may carry a request out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Its end concerns nobody but the thread that submits it, which will ask for it; with a lone thread, its own ring will
+    /// do.
+    Private,
+    /// Its end has to be seen whatever the submitting thread does.
+    Public,
+}
+
+impl<P: Payload> Engine<P> {
+    /// An engine that has started nothing: that waits for the first request.
+    pub fn new(choice: Choice) -> Engine<P> {
+        Engine {
+            slots: Arc::new(Slots::new()),
+            busy: Arc::new(Busy::new()),
+            choice,
+            phase: AtomicU8::new(FRESH),
+            own: OnceLock::new(),
+            shared: OnceLock::new(),
+        }
+    }
+
+    /// Takes a slot for a request, so that its key can be written down before anybody else sees the request.
+    ///
+    /// # Errors
+    /// EAGAIN when too many requests are in flight.
+    #[inline]
+    pub fn reserve(&self) -> Result<Key, Errno> {
+        self.slots.take().ok_or_else(|| {
+            Counters::current().event(Event::LimitHit);
+            Errno::AGAIN
+        })
+    }
+
+    /// Submits a request in the slot `key`. With `flush` it is on its way when the call returns; otherwise it may wait for
+    /// [`Engine::flush`], which must follow.
+    ///
+    /// # Errors
+    /// EAGAIN, ENOMEM, EMFILE, and what a strictly chosen driver is refused with. The payload is dropped without having
+    /// been told, and the slot is given back.
+    ///
+    /// # Safety
+    /// What the operation points to stays valid until the payload was told of the end. `key` comes from
+    /// [`Engine::reserve`] and was not used before.
+    pub unsafe fn submit(
+        &self,
+        key: Key,
+        submission: Submission<P>,
+        standing: Standing,
+        flush: bool,
+    ) -> Result<(), Errno> {
+        let Submission { operation, before, started, payload } = submission;
+        // SAFETY: the slot is the caller's, who gives it to us.
+        if let Some(body) = unsafe { self.slots.body(key) } {
+            *body = Some(Body::Request(Request::new(operation, payload, before, started)));
+        }
+        let submitted = self.route(key, &operation, standing, flush);
+        match submitted {
+            Ok(route) => Counters::current().submitted(operation.kind(), route),
+            Err(_) => {
+                // SAFETY: what could not be submitted is ours again.
+                if let Some(body) = unsafe { self.slots.body(key) } {
+                    *body = None;
+                }
+                self.slots.give_back(key);
+                Counters::current().event(Event::LimitHit);
+            }
+        }
+        submitted.map(drop)
+    }
+
+    fn route(&self, key: Key, operation: &Operation, standing: Standing, flush: bool) -> Result<Route, Errno> {
+        if self.phase.load(Ordering::Acquire) != SHARED
+            && let Some(own) = self.own_ring_for(operation, standing)
+        {
+            self.busy.add(operation.fd);
+            own.submit(key, flush);
+            return Ok(Route::OwnRing);
+        }
+        match self.shared()? {
+            Shared::Uring(thread) => {
+                self.busy.add(operation.fd);
+                thread.push(key);
+                if flush {
+                    thread.wake();
+                }
+                Ok(Route::EngineRing)
+            }
+            Shared::Epoll(core) => {
+                self.busy.add(operation.fd);
+                core.submit(key).inspect_err(|_| self.busy.remove(operation.fd))
+            }
+        }
+    }
+
+    /// The own ring, if this request may go there; makes it when the first one may.
+    fn own_ring_for(&self, operation: &Operation, standing: Standing) -> Option<&OwnRing<P>> {
+        let may_own = standing == Standing::Private
+            && self.choice.allows(DriverKind::Uring)
+            // A request may take for ever, or signal the thread that submits it: not here.
+            && sys::kind_of(operation.fd) == FileKind::Storage
+            && !(operation.is_write() && sys::has_size_limit());
+        if may_own && self.phase.load(Ordering::Acquire) == FRESH && sys::count_threads() == Some(1) {
+            // Where it fails, the driver's own attempt will say why.
+            if let Ok(ring) = OwnRing::new(Arc::clone(&self.slots), Arc::clone(&self.busy)) {
+                if self.own.set(ring).is_ok() {
+                    self.phase.store(OWN, Ordering::Release);
+                    Counters::current().driver(true, &self.choice.reason(DriverKind::Uring, None));
+                }
+            }
+        }
+        let own = self.own.get().filter(|own| may_own && own.is_ours());
+        if own.is_none() {
+            self.leave_own_ring();
+        }
+        own
+    }
+
+    /// Gives up the own ring, when it has one, after everything on it has completed: from now on requests go to the
+    /// driver's threads. To be called by the only thread of a process before it makes a second one.
+    pub fn leave_own_ring(&self) {
+        if self.phase.load(Ordering::Acquire) == OWN
+            && let Some(own) = self.own.get()
+            && own.is_ours()
+        {
+            own.drain();
+            Counters::current().event(Event::Handover);
+        }
+        self.phase.store(SHARED, Ordering::Release);
+    }
+
+    /// Sees to it that everything submitted so far is on its way.
+    pub fn flush(&self) {
+        if self.phase.load(Ordering::Acquire) == OWN
+            && let Some(own) = self.own.get()
+            && own.is_ours()
+        {
+            own.flush();
+        }
+        if let Some(Ok(Shared::Uring(thread))) = self.shared.get() {
+            thread.wake();
+        }
+    }
+
+    fn shared(&self) -> Result<&Shared<P>, Errno> {
+        self.shared.get_or_init(|| self.start()).as_ref().map_err(|errno| *errno)
+    }
+
+    fn start(&self) -> Result<Shared<P>, Errno> {
+        let mut refused = None;
+        if self.choice.allows(DriverKind::Uring) {
+            match RingThread::start(Arc::clone(&self.slots), Arc::clone(&self.busy)) {
+                Ok(thread) => {
+                    Counters::current().driver(true, &self.choice.reason(DriverKind::Uring, None));
+                    return Ok(Shared::Uring(thread));
+                }
+                Err(errno) if self.choice.allows(DriverKind::Epoll) && is_refusal(errno) => refused = Some(errno),
+                Err(errno) => {
+                    Counters::current().driver(true, &format!("io_uring was asked for and is refused: {errno}"));
+                    return Err(errno);
+                }
+            }
+        }
+        let core = EpollCore::start(Arc::clone(&self.slots), Arc::clone(&self.busy))?;
+        Counters::current().driver(false, &self.choice.reason(DriverKind::Epoll, refused));
+        Ok(Shared::Epoll(core))
+    }
+
+    /// Publishes what has completed on the caller's own ring, if it has one. No system call if nothing has.
+    /// Async-signal-safe.
+    #[inline]
+    pub fn poll(&self) {
+        if self.phase.load(Ordering::Acquire) == OWN
+            && let Some(own) = self.own.get()
+        {
+            own.poll();
+        }
+    }
+
+    /// Waits on the caller's own ring until `is_done`; `None` if the engine has none (any more), and the caller has to
+    /// wait for what the payloads do. Async-signal-safe.
+    pub fn wait_on_own_ring(&self, deadline: Option<Instant>, is_done: impl FnMut() -> bool) -> Option<OwnWait> {
+        if self.phase.load(Ordering::Acquire) != OWN {
+            return None;
+        }
+        self.own.get().filter(|own| own.is_ours()).map(|own| own.wait_until(deadline, is_done))
+    }
+
+    /// The marks of waiting threads on a request; `None` if it has ended. Async-signal-safe.
+    #[inline]
+    pub fn waiters(&self, key: Key) -> Option<&Waiters> {
+        self.slots.find(key).map(|slot| Waiters::of(&slot.waiters))
+    }
+
+    /// Cancels requests, and returns when it is decided which have been: those have ended with ECANCELED.
+    ///
+    /// # Errors
+    /// EAGAIN when too many requests are in flight to ask.
+    pub fn cancel(&self, target: Target) -> Result<Verdict, Errno> {
+        if self.phase.load(Ordering::Acquire) == OWN
+            && let Some(own) = self.own.get()
+            && own.is_ours()
+        {
+            return Ok(own.cancel(target));
+        }
+        match self.shared.get() {
+            Some(Ok(Shared::Uring(thread))) => thread.cancel(target),
+            Some(Ok(Shared::Epoll(core))) => Ok(core.cancel(target)),
+            _ => Ok(Verdict::default()),
+        }
+    }
+
+    /// The program is about to close `fd`, or to make the number mean another file. Returns when no request depends on
+    /// the number any more: nearly always at once.
+    #[inline]
+    pub fn before_close(&self, fd: RawFd) {
+        if self.busy.contains(fd) {
+            self.release_number(fd);
+        }
+    }
+
+    #[cold]
+    fn release_number(&self, fd: RawFd) {
+        if self.phase.load(Ordering::Acquire) == OWN
+            && let Some(own) = self.own.get()
+            && own.is_ours()
+        {
+            own.close(fd);
+        }
+        match self.shared.get() {
+            // Out of slots: then a close waits until there is one.
+            Some(Ok(Shared::Uring(thread))) => while thread.close(fd).is_err() {},
+            Some(Ok(Shared::Epoll(core))) => core.close(fd),
+            _ => {}
+        }
+    }
+
+    /// Which driver carries requests out; `None` before the first one.
+    pub fn driver(&self) -> Option<DriverKind> {
+        match self.shared.get() {
+            Some(Ok(Shared::Uring(_))) => Some(DriverKind::Uring),
+            Some(Ok(Shared::Epoll(_))) => Some(DriverKind::Epoll),
+            _ => self.own.get().map(|_| DriverKind::Uring),
+        }
+    }
+}
+
+impl<P: Payload> std::fmt::Debug for Engine<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("driver", &self.driver()).field("choice", &self.choice).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,212 @@
+//! Requests on the `epoll` driver: ordering and cancellation for a driver to which every thread submits.
+//!
+//! The driver's threads publish completions themselves. A request's slot belongs to the submitter until the driver has
+//! it, then to the driver's thread that ends it; what others must know of it meanwhile lies in `State`, under the lock.
+//! A completion is published before the lock is taken: a signal handler may wait for it on the thread that holds the
+//! lock, were signals not held back there.
+
+use super::busy::Busy;
+use super::order::{Order, Ticket};
+use super::payload::{Payload, Waiters};
+use super::request::{Body, Target, Verdict};
+use super::ring_core::Table;
+use super::slots::Key;
+use crate::counters::Route;
+use crate::driver::epoll::{Epoll, Sink};
+use crate::errno::Errno;
+use crate::sys::MaskedSignals;
+use std::collections::HashMap;
+use std::os::fd::RawFd;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+/// What is known of a request that has not ended.
+struct Live {
+    fd: RawFd,
+    ticket: Ticket,
+    is_held: bool,
+}
+
+#[derive(Default)]
+struct State {
+    order: Order,
+    live: HashMap<Key, Live>,
+}
+
+/// The driver's sink: ends requests.
+struct Ends<P: Payload> {
+    slots: Arc<Table<P>>,
+    busy: Arc<Busy>,
+    state: Mutex<State>,
+    /// The driver itself, for what the end of one request releases. Set once, before anything is submitted.
+    driver: OnceLock<std::sync::Weak<Epoll<Ends<P>>>>,
+}
+
+/// The driver with everything that is on it.
+pub(crate) struct EpollCore<P: Payload> {
+    ends: Arc<Ends<P>>,
+    driver: Arc<Epoll<Ends<P>>>,
+}
+
+impl<P: Payload> EpollCore<P> {
+    /// Starts the driver.
+    ///
+    /// # Errors
+    /// EMFILE, ENOMEM; EAGAIN when no thread can be made.
+    pub(crate) fn start(slots: Arc<Table<P>>, busy: Arc<Busy>) -> Result<EpollCore<P>, Errno> {
+        let ends = Arc::new(Ends { slots, busy, state: Mutex::default(), driver: OnceLock::new() });
+        let driver = Arc::new(Epoll::start(Arc::clone(&ends))?);
+        let _ = ends.driver.set(Arc::downgrade(&driver));
+        Ok(EpollCore { ends, driver })
+    }
+
+    /// Takes over a slot with a request in it.
+    ///
+    /// # Errors
+    /// EAGAIN, EMFILE: the slot is the caller's again.
+    pub(crate) fn submit(&self, key: Key) -> Result<Route, Errno> {
+        let _masked = MaskedSignals::new();
+        // SAFETY: the slot is the caller's until the driver has it.
+        let Some(Some(Body::Request(request))) = (unsafe { self.ends.slots.body(key) }) else {
+            return Err(Errno::INVAL);
+        };
+        let operation = request.operation;
+        let mut state = self.ends.lock();
+        let (ticket, may_go) = state.order.admit(key, &operation);
+        state.live.insert(key, Live { fd: operation.fd, ticket, is_held: !may_go });
+        drop(state);
+        if !may_go {
+            return Ok(Route::ThreadPool);
+        }
+        // SAFETY: by the contract of `Engine::submit`.
+        let submitted = unsafe { self.driver.submit(operation, key.to_bits()) };
+        if submitted.is_err() {
+            self.ends.forget(key);
+        }
+        submitted
+    }
+
+    /// Cancels what has not begun.
+    pub(crate) fn cancel(&self, target: Target) -> Verdict {
+        let _masked = MaskedSignals::new();
+        let mut state = self.ends.lock();
+        let keys: Vec<Key> = match target {
+            Target::Request(key) => vec![key],
+            Target::Descriptor(fd) => {
+                state.live.iter().filter(|(_, live)| live.fd == fd).map(|(key, _)| *key).collect()
+            }
+        };
+        let mut verdict = Verdict::default();
+        let (mut withdrawn, mut released) = (Vec::new(), Vec::new());
+        let mut begun = Vec::new();
+        for key in keys {
+            let Some(live) = state.live.get(&key) else { continue };
+            let ticket = live.ticket;
+            if live.is_held && state.order.withdraw(key, ticket, &mut released) {
+                state.live.remove(&key);
+                withdrawn.push(key);
+            } else {
+                begun.push(key);
+            }
+        }
+        drop(state);
+        for key in withdrawn {
+            verdict.cancelled = true;
+            self.ends.publish(key, -libc::ECANCELED);
+        }
+        self.ends.release(released);
+        for key in begun {
+            if self.driver.cancel(key.to_bits()) {
+                verdict.cancelled = true;
+                self.ends.done(key.to_bits(), -libc::ECANCELED);
+            } else {
+                verdict.survived |= self.ends.slots.find(key).is_some();
+            }
+        }
+        verdict
+    }
+
+    /// See [`Epoll::close`].
+    pub(crate) fn close(&self, fd: RawFd) {
+        let _masked = MaskedSignals::new();
+        let mut state = self.ends.lock();
+        let mut held = Vec::new();
+        state.order.forget(fd, &mut held);
+        for key in held {
+            // SAFETY: what is held back belongs to whoever holds the lock.
+            let Some(Some(Body::Request(request))) = (unsafe { self.ends.slots.body(key) }) else { continue };
+            request.pin(&self.ends.busy);
+            if let Some(live) = state.live.get_mut(&key) {
+                live.fd = request.operation.fd;
+            }
+        }
+        // Those under way keep their file; the number means another one from now on.
+        for live in state.live.values_mut().filter(|live| live.fd == fd) {
+            live.fd = -1;
+        }
+        drop(state);
+        self.driver.close(fd);
+    }
+}
+
+impl<P: Payload> Drop for EpollCore<P> {
+    /// Cancels what can be cancelled; the driver's end waits for the rest.
+    fn drop(&mut self) {
+        let keys: Vec<Key> = self.ends.lock().live.keys().copied().collect();
+        for key in keys {
+            self.cancel(Target::Request(key));
+        }
+    }
+}
+
+impl<P: Payload> Ends<P> {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the request as far as its payload is concerned, and gives its slot back.
+    fn publish(&self, key: Key, result: i32) {
+        // SAFETY: the caller ends the request, so the slot is its own.
+        let request = match unsafe { self.slots.body(key) }.map(Option::take) {
+            Some(Some(Body::Request(request))) => request,
+            _ => return,
+        };
+        self.busy.remove(request.operation.fd);
+        request.end(result, self.slots.find(key).map(|slot| Waiters::of(&slot.waiters)));
+        self.slots.give_back(key);
+    }
+
+    /// Takes the request out of the order and starts what that releases.
+    fn forget(&self, key: Key) {
+        let mut released = Vec::new();
+        let mut state = self.lock();
+        if let Some(live) = state.live.remove(&key) {
+            state.order.done(live.ticket, &mut released);
+        }
+        drop(state);
+        self.release(released);
+    }
+
+    fn release(&self, keys: Vec<Key>) {
+        let Some(driver) = self.driver.get().and_then(std::sync::Weak::upgrade) else { return };
+        for key in keys {
+            if let Some(live) = self.lock().live.get_mut(&key) {
+                live.is_held = false;
+            }
+            // SAFETY: what was held back is the releaser's until the driver has it.
+            let Some(Some(Body::Request(request))) = (unsafe { self.slots.body(key) }) else { continue };
+            let operation = request.operation;
+            // SAFETY: by the contract of `Engine::submit`.
+            if let Err(errno) = unsafe { driver.submit(operation, key.to_bits()) } {
+                self.done(key.to_bits(), -errno.0);
+            }
+        }
+    }
+}
+
+impl<P: Payload> Sink for Ends<P> {
+    fn done(&self, user_data: u64, result: i32) {
+        let key = Key::from_bits(user_data);
+        self.publish(key, result);
+        self.forget(key);
+    }
+}

@@ -1,0 +1,144 @@
+//! The shortest way: a request that can be carried out without waiting is, in the caller's own thread.
+//!
+//! A read of what the page cache holds costs 0.2 µs as a system call, less than any hand-over. RWF_NOWAIT makes that
+//! safe: where it would have to wait, it says so, and the request is queued. Writes are never tried here: they can raise
+//! SIGXFSZ and SIGPIPE in the program's thread, and ext4 does not take RWF_NOWAIT for them.
+
+use super::payload::Outcome;
+use crate::driver::operation::{Operation, STREAM};
+use crate::errno::Errno;
+use crate::sys;
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// What came of looking at a request.
+#[derive(Clone, Copy, Debug)]
+pub enum Attempt {
+    /// It is done.
+    Done(Outcome),
+    /// It has to be queued, with what was learned of the descriptor, and possibly without the part that is done already.
+    Queue(Operation, usize),
+}
+
+/// Checks a read or a write, fills in what the descriptor says of itself, and carries it out if that needs no waiting.
+/// Operations of other kinds are passed through.
+///
+/// # Safety
+/// The operation's pointers are valid for what it does, or invalid in a way that the kernel answers with EFAULT.
+#[inline]
+pub unsafe fn attempt(mut operation: Operation) -> Attempt {
+    if !operation.is_read() && !operation.is_write() {
+        return Attempt::Queue(operation, 0);
+    }
+    // The kernel checks the offset before it looks at the descriptor.
+    if operation.offset < 0 {
+        return Attempt::Done(Err(Errno::INVAL));
+    }
+    let flags = match sys::status_flags(operation.fd) {
+        Ok(flags) => flags,
+        Err(errno) => return Attempt::Done(Err(errno)),
+    };
+    let is_wrong_mode = match flags & libc::O_ACCMODE {
+        libc::O_RDONLY => operation.is_write(),
+        libc::O_WRONLY => operation.is_read(),
+        _ => false,
+    };
+    if is_wrong_mode || flags & libc::O_PATH != 0 {
+        return Attempt::Done(Err(Errno::BADF));
+    }
+    operation.direct = flags & libc::O_DIRECT != 0;
+    operation.append = flags & libc::O_APPEND != 0;
+    let is_stream =
+        if operation.is_read() && !operation.direct && !operation.is_vectored() && is_promising(operation.fd) {
+            // SAFETY: passed on to the caller.
+            match unsafe { read_now(operation) } {
+                Ok(attempt) => return attempt,
+                Err(is_stream) => is_stream,
+            }
+        } else {
+            !sys::seekable(operation.fd)
+        };
+    if is_stream {
+        operation.offset = STREAM;
+        operation.nowait = flags & libc::O_NONBLOCK != 0;
+        operation.direct = false;
+    }
+    Attempt::Queue(operation, 0)
+}
+
+/// Reads what is there. `Err` if that is nothing, and says whether the descriptor has no positions.
+#[inline]
+unsafe fn read_now(mut operation: Operation) -> Result<Attempt, bool> {
+    let mut before = 0;
+    loop {
+        let vector =
+            libc::iovec { iov_base: operation.address as *mut libc::c_void, iov_len: operation.length as usize };
+        // SAFETY: the vector is the operation's buffer, valid by the caller's contract.
+        match unsafe { sys::nonblocking_read(operation.fd, &raw const vector, 1, operation.offset) } {
+            Ok(0) => return Ok(Attempt::Done(Ok(before))),
+            Ok(count) if count == operation.length as usize => {
+                found(operation.fd);
+                return Ok(Attempt::Done(Ok(before + count)));
+            }
+            // The end of the file, or the end of what the cache holds: the rest tells.
+            Ok(count) => {
+                before += count;
+                operation.address += count;
+                operation.length -= count as u32;
+                operation.offset += count as i64;
+            }
+            Err(Errno(libc::EAGAIN)) if before > 0 => return Ok(Attempt::Queue(operation, before)),
+            Err(_) if before > 0 => return Ok(Attempt::Done(Ok(before))),
+            Err(Errno(libc::EAGAIN)) => {
+                missed(operation.fd);
+                return Err(false);
+            }
+            Err(Errno(libc::EOPNOTSUPP)) => {
+                missed(operation.fd);
+                return Err(!sys::seekable(operation.fd));
+            }
+            Err(sys::ESPIPE) => return Err(true),
+            Err(errno) => return Ok(Attempt::Done(Err(errno))),
+        }
+    }
+}
+
+/// Misses in a row after which most attempts are left out.
+const PATIENCE: u8 = 16;
+/// Of those left out, one in so many is made all the same: the data may have come into the cache.
+const PROBE: u8 = 32;
+
+/// Misses in a row, by a hash of the descriptor's number. Only a hint: that numbers are reused does no harm.
+static MISSES: [AtomicU8; 256] = [const { AtomicU8::new(0) }; 256];
+
+fn misses(fd: RawFd) -> &'static AtomicU8 {
+    &MISSES[fd as usize % MISSES.len()]
+}
+
+#[inline]
+fn is_promising(fd: RawFd) -> bool {
+    let misses = misses(fd);
+    let count = misses.load(Ordering::Relaxed);
+    if count < PATIENCE {
+        return true;
+    }
+    let next = if count >= PATIENCE + PROBE { PATIENCE } else { count + 1 };
+    misses.store(next, Ordering::Relaxed);
+    count >= PATIENCE + PROBE
+}
+
+#[inline]
+fn found(fd: RawFd) {
+    let misses = misses(fd);
+    if misses.load(Ordering::Relaxed) != 0 {
+        misses.store(0, Ordering::Relaxed);
+    }
+}
+
+fn missed(fd: RawFd) {
+    let misses = misses(fd);
+    let count = misses.load(Ordering::Relaxed);
+    if count < PATIENCE {
+        misses.store(count + 1, Ordering::Relaxed);
+    }
+}

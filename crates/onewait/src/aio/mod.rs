@@ -1,0 +1,26 @@
+//! Asynchronous input and output: requests in, completions out.
+//!
+//! The way of a request: [`inline::attempt`] tries to carry it out at once. What has to wait gets a slot and a key
+//! ([`Engine::reserve`]) and goes to the driver ([`Engine::submit`]): through the submitter's own ring (`own_ring.rs`), the
+//! engine thread's mailbox and ring (`ring_thread.rs`, `mailbox.rs`; both work on a `ring_core.rs`), or the `epoll` driver
+//! (`epoll_core.rs`). What has to wait for other requests is held back (`order.rs`). At its end the [`Payload`] is told, and
+//! the slot is given back.
+
+mod busy;
+mod engine;
+mod epoll_core;
+pub mod inline;
+mod mailbox;
+mod order;
+mod own_ring;
+mod payload;
+mod request;
+mod ring_core;
+mod ring_thread;
+mod slots;
+
+pub use engine::{Engine, Standing, Submission};
+pub use own_ring::OwnWait;
+pub use payload::{Outcome, Payload, Waiters};
+pub use request::{Target, Verdict};
+pub use slots::{CAPACITY, Key};

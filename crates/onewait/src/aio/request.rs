@@ -1,0 +1,175 @@
+//! A request as it lies in its slot.
+
+use super::busy::Busy;
+use super::order::Ticket;
+use super::payload::{Outcome, Payload, Waiters};
+use super::slots::Key;
+use crate::counters::{Counters, Kind};
+use crate::driver::operation::{Code, Operation};
+use crate::errno::Errno;
+use crate::sys;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::atomic::AtomicU32;
+use std::time::Instant;
+
+/// What lies in a slot of the engine.
+pub(crate) enum Body<P> {
+    /// An operation on its way.
+    Request(Request<P>),
+    /// Somebody wants operations cancelled and sleeps until that is decided.
+    Cancel(Target, Reply),
+    /// A descriptor number is about to be closed or reused; somebody sleeps until nothing depends on it any more.
+    Close(i32, Reply),
+}
+
+/// An operation on its way.
+pub(crate) struct Request<P> {
+    pub(crate) operation: Operation,
+    pub(crate) payload: P,
+    /// Bytes that an earlier part of the operation transferred already.
+    pub(crate) before: usize,
+    /// When it was submitted, if latencies are wanted.
+    pub(crate) started: Option<Instant>,
+    pub(crate) ticket: Ticket,
+    /// Where it is.
+    pub(crate) place: Place,
+    /// How often it was handed to the driver again, because the driver had no real answer.
+    pub(crate) retries: u8,
+    /// A descriptor of its own, made when the program closed the number while the request was held back.
+    pub(crate) pinned: Option<OwnedFd>,
+    /// The program has closed the number that the request came with: it may mean another file by now.
+    pub(crate) is_closed: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Held back by another request.
+    Held,
+    /// With the driver.
+    Driver,
+}
+
+impl<P> Request<P> {
+    pub(crate) fn new(operation: Operation, payload: P, before: usize, started: Option<Instant>) -> Request<P> {
+        let place = Place::Held;
+        Request { operation, payload, before, started, ticket: Ticket::default(), place, retries: 0, pinned: None, is_closed: false }
+    }
+}
+
+impl<P> Request<P> {
+    /// Whether a part of a write went well of which the rest must follow: a write to a blocking pipe, socket or terminal
+    /// ends when all of it is written. If so, the request becomes that rest.
+    pub(crate) fn must_continue(&mut self, result: i32) -> bool {
+        let operation = &mut self.operation;
+        let Ok(written) = u32::try_from(result) else { return false };
+        let is_part = written > 0 && written < operation.length;
+        if !is_part || operation.code != Code::Write || !operation.is_stream() || operation.nowait {
+            return false;
+        }
+        operation.address += written as usize;
+        operation.length -= written;
+        self.before += written as usize;
+        true
+    }
+}
+
+impl<P> Request<P> {
+    /// Gives a request that is held back a descriptor of its own.
+    pub(crate) fn pin(&mut self, busy: &Busy) {
+        let before = self.operation.fd;
+        // Without a descriptor to be had the request ends with EBADF: it must not reach another file.
+        self.pinned = sys::duplicate(before).ok();
+        self.operation.fd = self.pinned.as_ref().map_or(-1, AsRawFd::as_raw_fd);
+        busy.add(self.operation.fd);
+        busy.remove(before);
+    }
+}
+
+impl<P: Payload> Request<P> {
+    /// Counts the end and tells the payload.
+    pub(crate) fn end(self, result: i32, waiters: Option<&Waiters>) {
+        let outcome = outcome(result, self.before);
+        count(self.operation.kind(), outcome, self.started);
+        if let Some(waiters) = waiters {
+            self.payload.complete(outcome, waiters);
+        }
+    }
+}
+
+/// What a driver said, as an outcome: a first part that went well counts more than an error of the rest.
+fn outcome(result: i32, before: usize) -> Outcome {
+    match usize::try_from(result) {
+        Ok(transferred) => Ok(before + transferred),
+        Err(_) if before > 0 => Ok(before),
+        Err(_) => Err(Errno(-result)),
+    }
+}
+
+/// Counts the end of a request.
+pub(crate) fn count(kind: Kind, outcome: Outcome, started: Option<Instant>) {
+    let counters = Counters::current();
+    counters.completed(kind, outcome.map_or_else(|errno| -i64::from(errno.0), |value| value as i64));
+    if let Some(started) = started {
+        counters.latency(kind, started.elapsed().as_nanos() as u64);
+    }
+    if outcome == Err(Errno::CANCELED) {
+        counters.event(crate::counters::Event::Cancelled);
+    }
+}
+
+/// Which operations are to be cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// This one.
+    Request(Key),
+    /// All on this descriptor.
+    Descriptor(i32),
+}
+
+/// What came of a cancellation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// At least one request was cancelled; that was published before the verdict.
+    pub cancelled: bool,
+    /// At least one request goes on.
+    pub survived: bool,
+}
+
+const REPLIED: u32 = 1 << 31;
+
+/// Where the one who asked sleeps: a word on its stack that becomes other than 0. Valid until then, and not a moment longer.
+#[derive(Clone, Copy)]
+pub(crate) struct Reply(*const AtomicU32);
+
+// SAFETY: the word is an atomic that its owner keeps alive until it is set.
+unsafe impl Send for Reply {}
+
+impl Reply {
+    pub(crate) fn to(word: &AtomicU32) -> Reply {
+        Reply(word)
+    }
+
+    /// Wakes the one who asked, and tells what came of it.
+    pub(crate) fn send(self, verdict: Verdict) {
+        let bits = REPLIED | u32::from(verdict.cancelled) | u32::from(verdict.survived) << 1;
+        // SAFETY: the owner waits in `await_reply` until the word is set; the wake only compares the address.
+        unsafe { (*self.0).store(bits, std::sync::atomic::Ordering::Release) };
+        sys::futex_wake(self.0 as usize, 1);
+    }
+}
+
+/// The reply, if it is there.
+pub(crate) fn verdict(word: &AtomicU32) -> Option<Verdict> {
+    let bits = word.load(std::sync::atomic::Ordering::Acquire);
+    (bits != 0).then_some(Verdict { cancelled: bits & 1 != 0, survived: bits & 2 != 0 })
+}
+
+/// Sleeps until the reply is there; signals do not end it.
+pub(crate) fn await_verdict(word: &AtomicU32) -> Verdict {
+    loop {
+        if let Some(verdict) = verdict(word) {
+            return verdict;
+        }
+        sys::futex_wait(word, 0, None);
+    }
+}

@@ -1,0 +1,473 @@
+//! Requests on a ring: what the thread that owns the ring does with them.
+//!
+//! The engine thread and a lone submitter both own a [`RingCore`]; they differ in where requests come from and in how
+//! they wait.
+
+use super::busy::Busy;
+use super::order::Order;
+use super::payload::{Payload, Waiters};
+use super::request::{Body, Place, Reply, Request, Target, Verdict, verdict};
+use super::slots::{Key, Slots};
+use crate::counters::Counters;
+use crate::driver::uring::{Completion, Entered, Ring, Stay};
+use std::collections::VecDeque;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+/// `user_data` of the doorbell. No key has the top bit set.
+const DOORBELL: u64 = u64::MAX;
+/// Set in the `user_data` of cancellations; the rest is a running number.
+const CANCELLATION: u64 = 1 << 63;
+/// How often a request is handed over again when the kernel answers EAGAIN or EINTR where it should not.
+const RETRIES: u8 = 16;
+
+pub(crate) type Table<P> = Slots<Body<P>>;
+
+/// The ring with everything that is on it.
+pub(crate) struct RingCore<P: Payload> {
+    ring: Ring,
+    slots: Arc<Table<P>>,
+    busy: Arc<Busy>,
+    order: Order,
+    /// What found the submission queue full.
+    backlog: VecDeque<Entry>,
+    cancellations: Vec<Cancellation>,
+    last_cancellation: u64,
+    closes: Vec<Close>,
+    /// Requests accepted and not ended.
+    live: usize,
+    /// Descriptors that the kernel will no longer look up by number once the ring is entered.
+    staged: Vec<RawFd>,
+    /// Where `order` puts what may go on; kept for its memory.
+    released: Vec<Key>,
+    doorbell: Option<RawFd>,
+}
+
+#[derive(Clone, Copy)]
+enum Entry {
+    Request(Key),
+    Cancel { target: Key, user_data: u64 },
+    Doorbell(RawFd),
+}
+
+/// Who waits for an answer: the slot that the question came in, if it came in one, and where the answer goes.
+#[derive(Clone, Copy)]
+struct Control {
+    slot: Option<Key>,
+    reply: Reply,
+}
+
+/// A cancellation that is not decided.
+struct Cancellation {
+    control: Control,
+    targets: Vec<CancelTarget>,
+    verdict: Verdict,
+}
+
+/// How far the cancellation of one request has come.
+enum CancelStep {
+    /// There is no such request any more.
+    Gone,
+    /// It was held back, and has ended.
+    Cancelled,
+    /// The kernel was asked, under this number.
+    Asked(u64),
+}
+
+struct CancelTarget {
+    user_data: u64,
+    key: Key,
+    answer: Option<i32>,
+}
+
+/// A descriptor that is about to be closed.
+struct Close {
+    control: Control,
+    /// `fsync` requests: the kernel looks their descriptor up by number as late as in its worker thread.
+    syncs: Vec<Key>,
+}
+
+impl<P: Payload> RingCore<P> {
+    pub(crate) fn new(ring: Ring, slots: Arc<Table<P>>, busy: Arc<Busy>) -> RingCore<P> {
+        RingCore {
+            ring,
+            slots,
+            busy,
+            order: Order::default(),
+            backlog: VecDeque::new(),
+            cancellations: Vec::new(),
+            last_cancellation: 0,
+            closes: Vec::new(),
+            live: 0,
+            staged: Vec::with_capacity(256),
+            released: Vec::with_capacity(64),
+            doorbell: None,
+        }
+    }
+
+    /// Watches an eventfd of ours, so that a signal on it ends a wait in the ring.
+    pub(crate) fn watch_doorbell(&mut self, fd: RawFd) {
+        self.doorbell = Some(fd);
+        self.put(Entry::Doorbell(fd));
+    }
+
+    pub(crate) fn ring(&self) -> &Ring {
+        &self.ring
+    }
+
+    /// Hands over what is staged, if anything is, and finishes what has completed.
+    pub(crate) fn settle(&mut self) {
+        if self.ring.staged() > 0 || !self.backlog.is_empty() {
+            self.enter(Stay::No);
+        }
+        self.reap();
+    }
+
+    /// Whether no request is with the kernel or held back.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.live == 0 && self.cancellations.is_empty() && self.closes.is_empty()
+    }
+
+    /// Takes over a slot with a request, a cancellation or a close in it.
+    pub(crate) fn accept(&mut self, key: Key) {
+        // SAFETY: the slot was handed to us, by the mailbox or by our own thread.
+        let Some(Some(body)) = (unsafe { self.slots.body(key) }) else { return };
+        match body {
+            Body::Request(request) => {
+                let (ticket, may_go) = self.order.admit(key, &request.operation);
+                request.ticket = ticket;
+                self.live += 1;
+                self.slots.accept(key);
+                if may_go {
+                    self.stage(key);
+                }
+            }
+            Body::Cancel(target, reply) => {
+                let (target, reply) = (*target, *reply);
+                self.cancel(target, Control { slot: Some(key), reply });
+            }
+            Body::Close(fd, reply) => {
+                let (fd, reply) = (*fd, *reply);
+                self.close(fd, Control { slot: Some(key), reply });
+            }
+        }
+    }
+
+    fn stage(&mut self, key: Key) {
+        self.put(Entry::Request(key));
+    }
+
+    /// Puts an entry into the submission queue, or into the backlog if that is full.
+    fn put(&mut self, entry: Entry) {
+        if self.backlog.is_empty() && self.try_put(entry) {
+            return;
+        }
+        self.backlog.push_back(entry);
+        self.enter(Stay::No);
+    }
+
+    fn try_put(&mut self, entry: Entry) -> bool {
+        match entry {
+            Entry::Request(key) => {
+                // SAFETY: the slot is ours since `accept`.
+                let Some(Some(Body::Request(request))) = (unsafe { self.slots.body(key) }) else { return true };
+                // SAFETY: what the operation points to is valid until its payload was told of the end, by the contract
+                // of `Engine::submit`; we tell it only when the completion was seen.
+                if !unsafe { self.ring.stage(&request.operation, key.to_bits()) } {
+                    return false;
+                }
+                request.place = Place::Driver;
+                if !keeps_number(request) {
+                    self.staged.push(request.operation.fd);
+                }
+                true
+            }
+            Entry::Cancel { target, user_data } => self.ring.stage_cancel(target.to_bits(), user_data),
+            Entry::Doorbell(fd) => self.ring.stage_doorbell(fd, DOORBELL),
+        }
+    }
+
+    /// Hands over what is staged, waits as `stay` says, and finishes what has completed.
+    pub(crate) fn turn(&mut self, stay: Stay<'_>) -> Entered {
+        if !self.closes.is_empty() && self.ring.staged() > 0 {
+            self.enter(Stay::No);
+        }
+        self.decide_closes();
+        let stay = if self.backlog.is_empty() { stay } else { Stay::No };
+        let entered = self.enter(stay);
+        self.reap();
+        entered
+    }
+
+    fn enter(&mut self, stay: Stay<'_>) -> Entered {
+        Counters::current().batch(self.ring.staged());
+        // An error here is one that no request can be blamed for (a ring closed behind our back, say); what is staged
+        // stays staged.
+        let entered = self.ring.enter(stay).unwrap_or(Entered::Interrupted);
+        if self.ring.staged() == 0 {
+            for fd in self.staged.drain(..) {
+                self.busy.remove(fd);
+            }
+            while let Some(entry) = self.backlog.front().copied()
+                && self.try_put(entry)
+            {
+                self.backlog.pop_front();
+            }
+        }
+        entered
+    }
+
+    /// Finishes what the kernel has posted, and what that sets free.
+    pub(crate) fn reap(&mut self) {
+        while let Some(completion) = self.ring.reap() {
+            self.completed(completion);
+        }
+        self.decide_cancellations();
+        self.decide_closes();
+    }
+
+    fn completed(&mut self, completion: Completion) {
+        match completion.user_data {
+            DOORBELL => {
+                if let Some(fd) = self.doorbell.filter(|_| completion.is_last) {
+                    self.watch_doorbell(fd);
+                }
+            }
+            user_data if user_data & CANCELLATION != 0 => {
+                let targets = self.cancellations.iter_mut().flat_map(|cancellation| &mut cancellation.targets);
+                for target in targets.filter(|target| target.user_data == user_data) {
+                    target.answer = Some(completion.result);
+                }
+            }
+            bits => self.finish(Key::from_bits(bits), completion.result),
+        }
+    }
+
+    fn finish(&mut self, key: Key, result: i32) {
+        // SAFETY: the slot is ours until the end of the request, which is now.
+        let Some(body) = (unsafe { self.slots.body(key) }) else { return };
+        if let Some(Body::Request(request)) = body
+            && (must_retry(request, result) || request.must_continue(result))
+        {
+            if !keeps_number(request) {
+                self.busy.add(request.operation.fd);
+            }
+            return self.stage(key);
+        }
+        if let Some(Body::Request(request)) = body.take() {
+            self.end(key, request, result);
+        }
+    }
+
+    /// Tells the payload, gives the slot back, and stages what waited for this request.
+    fn end(&mut self, key: Key, request: Request<P>, result: i32) {
+        self.live -= 1;
+        if keeps_number(&request) {
+            self.busy.remove(request.operation.fd);
+        }
+        if result == -libc::ECANCELED {
+            for cancellation in &mut self.cancellations {
+                cancellation.verdict.cancelled |= cancellation.targets.iter().any(|target| target.key == key);
+            }
+        }
+        let ticket = request.ticket;
+        request.end(result, self.slots.find(key).map(|slot| Waiters::of(&slot.waiters)));
+        self.slots.give_back(key);
+        self.order.done(ticket, &mut self.released);
+        self.stage_released();
+    }
+
+    fn stage_released(&mut self) {
+        if self.released.is_empty() {
+            return;
+        }
+        let mut released = std::mem::take(&mut self.released);
+        for key in released.drain(..) {
+            self.stage(key);
+        }
+        self.released = released;
+    }
+
+    /// Begins a cancellation. When it is decided, the answer goes where `control` says.
+    fn cancel(&mut self, target: Target, control: Control) {
+        let keys: Vec<Key> = match target {
+            Target::Request(key) => vec![key],
+            Target::Descriptor(_) => self.slots.accepted().collect(),
+        };
+        let mut cancellation = Cancellation { control, targets: Vec::new(), verdict: Verdict::default() };
+        for key in keys {
+            if let Target::Descriptor(fd) = target
+                && self.descriptor_of(key) != Some(fd)
+            {
+                continue;
+            }
+            match self.cancel_one(key) {
+                CancelStep::Gone => {}
+                CancelStep::Cancelled => cancellation.verdict.cancelled = true,
+                CancelStep::Asked(user_data) => {
+                    cancellation.targets.push(CancelTarget { user_data, key, answer: None });
+                }
+            }
+        }
+        self.cancellations.push(cancellation);
+        self.decide_cancellations();
+    }
+
+    fn descriptor_of(&self, key: Key) -> Option<RawFd> {
+        if !self.slots.is_accepted(key) {
+            return None;
+        }
+        // SAFETY: accepted slots stay ours until their end.
+        match unsafe { self.slots.body(key) } {
+            Some(Some(Body::Request(request))) if !request.is_closed => Some(request.operation.fd),
+            _ => None,
+        }
+    }
+
+    /// Takes a request out that is held back, or asks the kernel to.
+    fn cancel_one(&mut self, key: Key) -> CancelStep {
+        if !self.slots.is_accepted(key) {
+            return CancelStep::Gone;
+        }
+        // SAFETY: accepted slots stay ours until their end.
+        let Some(Some(Body::Request(request))) = (unsafe { self.slots.body(key) }) else { return CancelStep::Gone };
+        if request.place == Place::Held && self.order.withdraw(key, request.ticket, &mut self.released) {
+            self.end_withdrawn(key);
+            return CancelStep::Cancelled;
+        }
+        self.last_cancellation += 1;
+        let user_data = CANCELLATION | self.last_cancellation;
+        self.put(Entry::Cancel { target: key, user_data });
+        CancelStep::Asked(user_data)
+    }
+
+    /// Cancels, and returns when that is decided. For the owner's thread when there is no other to ask.
+    pub(crate) fn cancel_now(&mut self, target: Target) -> Verdict {
+        let word = AtomicU32::new(0);
+        self.cancel(target, Control { slot: None, reply: Reply::to(&word) });
+        loop {
+            if let Some(verdict) = verdict(&word) {
+                return verdict;
+            }
+            self.turn(Stay::UntilCompletion);
+        }
+    }
+
+    /// Returns when nothing depends on the number `fd` any more. For the owner's thread when there is no other to ask.
+    pub(crate) fn close_now(&mut self, fd: RawFd) {
+        let word = AtomicU32::new(0);
+        self.close(fd, Control { slot: None, reply: Reply::to(&word) });
+        self.turn(Stay::No);
+        while verdict(&word).is_none() {
+            self.turn(Stay::UntilCompletion);
+        }
+    }
+
+    /// Begins the cancellation of all requests; nobody waits for an answer.
+    pub(crate) fn cancel_everything(&mut self) {
+        let keys: Vec<Key> = self.slots.accepted().collect();
+        for key in keys {
+            self.cancel_one(key);
+        }
+    }
+
+    fn end_withdrawn(&mut self, key: Key) {
+        // SAFETY: the slot is ours until the end of the request, which is now.
+        let Some(Some(Body::Request(mut request))) = (unsafe { self.slots.body(key) }).map(Option::take) else {
+            return;
+        };
+        request.ticket.settle();
+        self.end(key, request, -libc::ECANCELED);
+    }
+
+    fn decide_cancellations(&mut self) {
+        let slots = &self.slots;
+        self.cancellations.retain_mut(|cancellation| {
+            for target in &cancellation.targets {
+                let is_live = slots.find(target.key).is_some();
+                match target.answer {
+                    Some(answer) if answer < 0 => cancellation.verdict.survived |= is_live,
+                    _ if is_live => return true,
+                    _ => {}
+                }
+            }
+            reply(slots, cancellation.control, cancellation.verdict);
+            false
+        });
+    }
+
+    /// A descriptor is about to be closed: what is held back gets a descriptor of its own, and when nothing depends on the
+    /// number any more, the reply of `control` is sent and its slot given back.
+    fn close(&mut self, fd: RawFd, control: Control) {
+        let mut held = Vec::new();
+        self.order.forget(fd, &mut held);
+        for key in held {
+            // SAFETY: what the order holds back was accepted and has not ended.
+            if let Some(Some(Body::Request(request))) = unsafe { self.slots.body(key) } {
+                request.pin(&self.busy);
+            }
+        }
+        let mut syncs = Vec::new();
+        for key in self.slots.accepted() {
+            // SAFETY: accepted slots stay ours until their end.
+            if let Some(Some(Body::Request(request))) = unsafe { self.slots.body(key) }
+                && request.operation.fd == fd
+                && request.place == Place::Driver
+            {
+                request.is_closed = true;
+                if request.operation.is_sync() {
+                    syncs.push(key);
+                }
+            }
+        }
+        self.closes.push(Close { control, syncs });
+    }
+
+    fn decide_closes(&mut self) {
+        if self.closes.is_empty() || self.ring.staged() > 0 || !self.backlog.is_empty() {
+            return;
+        }
+        let slots = &self.slots;
+        self.closes.retain(|close| {
+            if close.syncs.iter().any(|key| slots.find(*key).is_some()) {
+                return true;
+            }
+            reply(slots, close.control, Verdict::default());
+            false
+        });
+    }
+}
+
+fn reply<P>(slots: &Table<P>, control: Control, verdict: Verdict) {
+    if let Some(key) = control.slot {
+        // SAFETY: the slot was handed to us with the question in it.
+        if let Some(body) = unsafe { slots.body(key) } {
+            *body = None;
+        }
+        slots.give_back(key);
+    }
+    control.reply.send(verdict);
+}
+
+/// Whether the engine needs the descriptor's number until the request ends, and not only until the kernel has it.
+fn keeps_number<P>(request: &Request<P>) -> bool {
+    request.operation.is_sync() || request.ticket.is_ordered()
+}
+
+/// Whether the kernel's answer is none, so that the request has to be handed over again.
+fn must_retry<P>(request: &mut Request<P>, result: i32) -> bool {
+    match -result {
+        // The file cannot say whether it would have to wait; its own O_NONBLOCK does.
+        libc::EOPNOTSUPP if request.operation.nowait => {
+            request.operation.nowait = false;
+            request.retries = RETRIES;
+            true
+        }
+        libc::EAGAIN | libc::EINTR if !request.operation.nowait && request.retries < RETRIES => {
+            request.retries += 1;
+            true
+        }
+        _ => false,
+    }
+}

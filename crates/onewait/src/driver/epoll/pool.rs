@@ -1,0 +1,156 @@
+//! A bounded pool of threads, started when there is work for them, for operations that wait inside a system call.
+
+use super::{Sink, carry_out};
+use crate::driver::operation::Operation;
+use crate::errno::Errno;
+use crate::sys;
+use std::collections::VecDeque;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// The most threads: as many reads as a disk needs at once to be busy.
+const MAX_THREADS: usize = 64;
+/// After so long without work a thread ends.
+const IDLE_TIME: Duration = Duration::from_secs(2);
+
+/// An operation to be carried out.
+struct Job {
+    operation: Operation,
+    user_data: u64,
+    /// A descriptor of its own, if the program closed the number meanwhile.
+    pinned: Option<OwnedFd>,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Job>,
+    /// Descriptors that threads are busy with, by number.
+    running: Vec<RawFd>,
+    threads: usize,
+    idle: usize,
+    is_stopping: bool,
+}
+
+/// The pool. Its lock is held for moments only, never over a system call that waits; whoever takes it on a thread of the
+/// program's holds back signals.
+pub(super) struct Pool<S: Sink> {
+    state: Mutex<State>,
+    work: Condvar,
+    finished: Condvar,
+    sink: Arc<S>,
+}
+
+impl<S: Sink> Pool<S> {
+    pub(super) fn new(sink: Arc<S>) -> Pool<S> {
+        Pool { state: Mutex::default(), work: Condvar::new(), finished: Condvar::new(), sink }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues an operation for the next free thread.
+    ///
+    /// # Errors
+    /// EAGAIN if there is no thread, and none can be made.
+    pub(super) fn submit(self: &Arc<Self>, operation: Operation, user_data: u64) -> Result<(), Errno> {
+        self.push(Job { operation, user_data, pinned: None }).map_err(|(errno, _)| errno)
+    }
+
+    /// Queues an operation on a descriptor of our own.
+    ///
+    /// # Errors
+    /// EAGAIN, as for [`Pool::submit`].
+    pub(super) fn submit_pinned(
+        self: &Arc<Self>,
+        operation: Operation,
+        user_data: u64,
+        fd: OwnedFd,
+    ) -> Result<(), Errno> {
+        let operation = Operation { fd: fd.as_raw_fd(), ..operation };
+        self.push(Job { operation, user_data, pinned: Some(fd) }).map_err(|(errno, _)| errno)
+    }
+
+    fn push(self: &Arc<Self>, job: Job) -> Result<(), (Errno, Option<OwnedFd>)> {
+        let mut state = self.lock();
+        if state.idle < state.queue.len() + 1 && state.threads < MAX_THREADS {
+            let pool = Arc::clone(self);
+            match sys::spawn("onewait-worker", move || pool.work()) {
+                Ok(_) => state.threads += 1,
+                Err(_) if state.threads == 0 => return Err((Errno::AGAIN, job.pinned)),
+                Err(_) => {}
+            }
+        }
+        state.queue.push_back(job);
+        drop(state);
+        self.work.notify_one();
+        Ok(())
+    }
+
+    /// Takes an operation back that no thread has begun.
+    pub(super) fn cancel(&self, user_data: u64) -> bool {
+        let mut state = self.lock();
+        let place = state.queue.iter().position(|job| job.user_data == user_data);
+        place.and_then(|place| state.queue.remove(place)).is_some()
+    }
+
+    /// See [`super::Epoll::close`].
+    pub(super) fn close(&self, fd: RawFd) {
+        let mut state = self.lock();
+        for job in state.queue.iter_mut().filter(|job| job.operation.fd == fd) {
+            // Without a descriptor to be had the operation ends with EBADF: it must not reach another file.
+            job.pinned = sys::duplicate(fd).ok();
+            job.operation.fd = job.pinned.as_ref().map_or(-1, AsRawFd::as_raw_fd);
+        }
+        while state.running.contains(&fd) {
+            state = self.finished.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Lets the threads end when the queue is empty, and waits for that.
+    pub(super) fn stop(&self) {
+        let mut state = self.lock();
+        state.is_stopping = true;
+        self.work.notify_all();
+        while state.threads > 0 {
+            state = self.finished.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn work(&self) {
+        let mut state = self.lock();
+        loop {
+            if let Some(job) = state.queue.pop_front() {
+                let fd = job.operation.fd;
+                state.running.push(fd);
+                drop(state);
+                // SAFETY: by the contract of `Epoll::submit`, until the sink is told, below.
+                let result = unsafe { carry_out(&job.operation) };
+                drop(job.pinned);
+                state = self.lock();
+                if let Some(place) = state.running.iter().position(|other| *other == fd) {
+                    state.running.swap_remove(place);
+                }
+                drop(state);
+                self.finished.notify_all();
+                self.sink.done(job.user_data, result);
+                state = self.lock();
+                continue;
+            }
+            if state.is_stopping {
+                break;
+            }
+            state.idle += 1;
+            let (guard, timeout) = self.work.wait_timeout(state, IDLE_TIME).unwrap_or_else(PoisonError::into_inner);
+            state = guard;
+            state.idle -= 1;
+            if timeout.timed_out() && state.queue.is_empty() {
+                break;
+            }
+        }
+        state.threads -= 1;
+        drop(state);
+        self.finished.notify_all();
+    }
+}

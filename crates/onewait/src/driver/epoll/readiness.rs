@@ -1,0 +1,204 @@
+//! Operations that wait for a descriptor to become readable or writable: pipes, sockets, terminals, and polls.
+//!
+//! Each waits in one epoll under a descriptor of its own, a duplicate: the program may close its number, and two
+//! operations on one descriptor do not get into each other's way. A duplicate of something without positions costs the
+//! program nothing when it is closed (a regular file would lose its record locks).
+
+use super::native_aio::NativeAio;
+use super::pool::Pool;
+use super::{Sink, transfer_now};
+use crate::driver::operation::{Code, Operation};
+use crate::errno::Errno;
+use crate::sys::{self, EventFd};
+use std::collections::HashMap;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+/// `data` of events that are no operation's. Keys never have the top bit set.
+const DOORBELL: u64 = u64::MAX;
+const NATIVE: u64 = u64::MAX - 1;
+
+struct Waiting {
+    operation: Operation,
+    fd: OwnedFd,
+    /// Bytes written so far.
+    before: usize,
+}
+
+struct Shared<S: Sink> {
+    epoll: OwnedFd,
+    doorbell: EventFd,
+    /// Held for moments only; whoever takes it on a thread of the program's holds back signals.
+    waiting: Mutex<HashMap<u64, Waiting>>,
+    is_stopping: AtomicBool,
+    sink: Arc<S>,
+    pool: Arc<Pool<S>>,
+    native: Option<Arc<NativeAio<S>>>,
+}
+
+/// The epoll and its thread.
+pub(super) struct Readiness<S: Sink> {
+    shared: Arc<Shared<S>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl<S: Sink> Readiness<S> {
+    pub(super) fn start(
+        sink: Arc<S>,
+        pool: Arc<Pool<S>>,
+        native: Option<Arc<NativeAio<S>>>,
+    ) -> Result<Readiness<S>, Errno> {
+        // SAFETY: no pointers.
+        let epoll = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
+        if epoll < 0 {
+            return Err(Errno::last());
+        }
+        // SAFETY: just made, owned by nobody else.
+        let epoll = sys::lift(unsafe { OwnedFd::from_raw_fd(epoll) });
+        let shared = Arc::new(Shared {
+            epoll,
+            doorbell: EventFd::new()?,
+            waiting: Mutex::default(),
+            is_stopping: AtomicBool::new(false),
+            sink,
+            pool,
+            native,
+        });
+        let edge = (libc::EPOLLIN | libc::EPOLLET) as u32;
+        shared.control(libc::EPOLL_CTL_ADD, shared.doorbell.as_raw_fd(), edge, DOORBELL)?;
+        if let Some(native) = &shared.native {
+            shared.control(libc::EPOLL_CTL_ADD, native.bell(), edge, NATIVE)?;
+        }
+        let theirs = Arc::clone(&shared);
+        let thread = sys::spawn("onewait-engine", move || theirs.run()).map_err(|error| Errno::of(&error))?;
+        Ok(Readiness { shared, thread: Some(thread) })
+    }
+
+    /// Lets an operation wait until its descriptor is ready. False if the descriptor cannot be waited for.
+    pub(super) fn submit(&self, operation: &Operation, user_data: u64) -> Result<bool, Errno> {
+        if operation.code == Code::Poll && sys::seekable(operation.fd) {
+            return Ok(false);
+        }
+        let fd = sys::duplicate(operation.fd)?;
+        let raw = fd.as_raw_fd();
+        let operation = Operation { fd: raw, ..*operation };
+        self.shared.waiting().insert(user_data, Waiting { operation, fd, before: 0 });
+        match self.shared.control(libc::EPOLL_CTL_ADD, raw, events(&operation), user_data) {
+            Ok(()) => Ok(true),
+            Err(errno) => {
+                self.shared.waiting().remove(&user_data);
+                if errno.0 == libc::EPERM { Ok(false) } else { Err(Errno::AGAIN) }
+            }
+        }
+    }
+
+    /// Takes an operation back. False if it is not waiting here.
+    pub(super) fn cancel(&self, user_data: u64) -> bool {
+        // Dropping the last descriptor of ours would not end the watch: the program holds the file open as well.
+        let waiting = self.shared.waiting().remove(&user_data);
+        waiting.map(|waiting| self.shared.unwatch(&waiting)).is_some()
+    }
+
+    pub(super) fn stop(&mut self) {
+        self.shared.is_stopping.store(true, Ordering::SeqCst);
+        self.shared.doorbell.signal();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl<S: Sink> Shared<S> {
+    fn waiting(&self) -> MutexGuard<'_, HashMap<u64, Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn control(&self, what: i32, fd: RawFd, events: u32, data: u64) -> Result<(), Errno> {
+        let mut event = libc::epoll_event { events, u64: data };
+        // SAFETY: the event lives through the call.
+        let result = unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), what, fd, &raw mut event) };
+        if result < 0 { Err(Errno::last()) } else { Ok(()) }
+    }
+
+    fn unwatch(&self, waiting: &Waiting) {
+        let _ = self.control(libc::EPOLL_CTL_DEL, waiting.fd.as_raw_fd(), 0, 0);
+    }
+
+    fn run(&self) {
+        let mut events = [libc::epoll_event { events: 0, u64: 0 }; 64];
+        while !self.is_stopping.load(Ordering::SeqCst) {
+            // SAFETY: the events are valid for writing that many.
+            let count =
+                unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), events.as_mut_ptr(), events.len() as i32, -1) };
+            let count = usize::try_from(count).unwrap_or(0);
+            for event in events.iter().take(count) {
+                match (event.u64, &self.native) {
+                    (DOORBELL, _) => {}
+                    (NATIVE, Some(native)) => native.reap(),
+                    (user_data, _) => self.ready(user_data, event.events),
+                }
+            }
+        }
+    }
+
+    fn ready(&self, user_data: u64, ready: u32) {
+        let Some(mut waiting) = self.waiting().remove(&user_data) else { return };
+        let operation = waiting.operation;
+        if operation.code == Code::Poll {
+            self.unwatch(&waiting);
+            drop(waiting);
+            return self.sink.done(user_data, ready as i32);
+        }
+        // SAFETY: by the contract of `Epoll::submit`, until the sink is told.
+        let result = unsafe { transfer_now(&operation) };
+        match result {
+            // Somebody else was faster.
+            Err(Errno::AGAIN) => self.wait_again(user_data, waiting),
+            // The descriptor cannot say whether it would have to wait, so somebody has to who may.
+            Err(Errno(libc::EOPNOTSUPP)) => {
+                self.unwatch(&waiting);
+                if let Err(errno) = self.pool.submit_pinned(operation, user_data, waiting.fd) {
+                    self.sink.done(user_data, -errno.0);
+                }
+            }
+            // A write ends when all of it is written.
+            Ok(count) if operation.code == Code::Write && count > 0 && count < operation.length as usize => {
+                waiting.operation.address += count;
+                waiting.operation.length -= count as u32;
+                waiting.before += count;
+                self.wait_again(user_data, waiting);
+            }
+            result => {
+                self.unwatch(&waiting);
+                let value = match result {
+                    Ok(count) => (waiting.before + count) as i32,
+                    Err(_) if waiting.before > 0 => waiting.before as i32,
+                    Err(errno) => -errno.0,
+                };
+                drop(waiting);
+                self.sink.done(user_data, value);
+            }
+        }
+    }
+
+    fn wait_again(&self, user_data: u64, waiting: Waiting) {
+        let (fd, events) = (waiting.fd.as_raw_fd(), events(&waiting.operation));
+        self.waiting().insert(user_data, waiting);
+        if let Err(errno) = self.control(libc::EPOLL_CTL_MOD, fd, events, user_data)
+            && self.waiting().remove(&user_data).is_some()
+        {
+            self.sink.done(user_data, -errno.0);
+        }
+    }
+}
+
+fn events(operation: &Operation) -> u32 {
+    let wanted = match operation.code {
+        Code::Poll => operation.length,
+        _ if operation.is_read() => libc::EPOLLIN as u32,
+        _ => libc::EPOLLOUT as u32,
+    };
+    wanted | libc::EPOLLONESHOT as u32
+}

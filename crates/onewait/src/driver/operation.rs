@@ -1,0 +1,95 @@
+//! What can be asked of a driver.
+
+use crate::counters::Kind;
+use std::os::fd::RawFd;
+
+/// The most bytes that one system call transfers on Linux (`read(2)`, “Notes”).
+pub const MAX_LENGTH: usize = 0x7fff_f000;
+
+/// The offset of an operation on something that has no positions: a pipe, a socket, a terminal.
+pub const STREAM: i64 = -1;
+
+/// The kinds of operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// `pread(2)` into `length` bytes at `address`.
+    Read,
+    /// `pwrite(2)` of `length` bytes at `address`.
+    Write,
+    /// `preadv(2)` into the `length` vectors at `address`.
+    ReadVectored,
+    /// `pwritev(2)` of the `length` vectors at `address`.
+    WriteVectored,
+    /// `fsync(2)`.
+    Fsync,
+    /// `fdatasync(2)`.
+    Fdatasync,
+    /// One `poll(2)` for the events in `length`; the result is the mask that became ready.
+    Poll,
+    /// Nothing; the result is 0.
+    Nop,
+}
+
+/// One operation, as plain numbers: whoever makes one answers for what `address` points to until it has completed.
+#[derive(Clone, Copy, Debug)]
+pub struct Operation {
+    /// What is to be done.
+    pub code: Code,
+    /// On which descriptor; it has to stay open until the operation was handed to the kernel.
+    pub fd: RawFd,
+    /// The buffer or the vectors.
+    pub address: usize,
+    /// Bytes, number of vectors, or poll events.
+    pub length: u32,
+    /// Position in the file in bytes, or [`STREAM`].
+    pub offset: i64,
+    /// Never wait: an operation that would have to ends with EAGAIN.
+    pub nowait: bool,
+    /// The descriptor is open with O_DIRECT.
+    pub direct: bool,
+    /// A write that goes to the end of the file, whatever `offset` says (O_APPEND).
+    pub append: bool,
+}
+
+impl Operation {
+    /// An operation of `code` on `fd`, with everything else 0.
+    pub const fn new(code: Code, fd: RawFd) -> Operation {
+        Operation { code, fd, address: 0, length: 0, offset: 0, nowait: false, direct: false, append: false }
+    }
+
+    /// How statistics call it.
+    pub const fn kind(&self) -> Kind {
+        match self.code {
+            Code::Read | Code::ReadVectored => Kind::Read,
+            Code::Write | Code::WriteVectored => Kind::Write,
+            Code::Fsync | Code::Fdatasync => Kind::Fsync,
+            Code::Poll => Kind::Poll,
+            Code::Nop => Kind::Nop,
+        }
+    }
+
+    /// Whether it reads.
+    pub const fn is_read(&self) -> bool {
+        matches!(self.code, Code::Read | Code::ReadVectored)
+    }
+
+    /// Whether it writes.
+    pub const fn is_write(&self) -> bool {
+        matches!(self.code, Code::Write | Code::WriteVectored)
+    }
+
+    /// Whether it makes earlier writes durable.
+    pub const fn is_sync(&self) -> bool {
+        matches!(self.code, Code::Fsync | Code::Fdatasync)
+    }
+
+    /// Whether it goes to something without positions.
+    pub const fn is_stream(&self) -> bool {
+        self.offset == STREAM && (self.is_read() || self.is_write())
+    }
+
+    /// Whether it uses a list of vectors.
+    pub const fn is_vectored(&self) -> bool {
+        matches!(self.code, Code::ReadVectored | Code::WriteVectored)
+    }
+}

@@ -1,0 +1,259 @@
+//! The ring: the `uring` driver's way to the kernel.
+//!
+//! A ring has one owner, the thread that made it: SINGLE_ISSUER and DEFER_TASKRUN let the kernel post completions only
+//! while that thread is inside [`Ring::enter`]. So a completion never interrupts anybody: without these flags, the kernel
+//! interrupts system calls of the submitting thread (`epoll_wait`, `sigtimedwait`, `semtimedop`), which then fail with
+//! EINTR although no signal came.
+
+use super::operation::{Code, Operation};
+use crate::errno::Errno;
+use crate::sys;
+use io_uring::squeue::Entry;
+use io_uring::types::{Fd, FsyncFlags, Timespec};
+use io_uring::{EnterFlags, IoUring, opcode};
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::ptr;
+use std::time::Duration;
+
+/// Entries of the submission queue: as many requests can be handed over by one system call.
+const SUBMISSIONS: u32 = 256;
+/// Entries of the completion queue. More requests than that may be in flight: the kernel keeps what does not fit.
+const COMPLETIONS: u32 = 4096;
+/// Kernel threads for file operations that cannot be done otherwise, and for blocking reads of devices without a poll.
+const KERNEL_WORKERS: [u32; 2] = [32, 128];
+
+/// `struct io_uring_getevents_arg`. Our own, because the crate's passes the size of libc's signal mask, and the kernel
+/// takes only its own.
+#[repr(C)]
+struct WaitArgument {
+    mask: u64,
+    mask_size: u32,
+    _min_wait: u32,
+    time: u64,
+}
+
+/// Bytes of a signal mask as the kernel has it: a bit a signal, 64 of them.
+const KERNEL_MASK_SIZE: u32 = 8;
+
+/// How long [`Ring::enter`] stays in the kernel.
+#[derive(Clone, Copy)]
+pub(crate) enum Stay<'a> {
+    /// Not at all.
+    No,
+    /// Until there is a completion, or a signal came.
+    UntilCompletion,
+    /// Until there is a completion, the time is over, or a signal came that this mask lets through.
+    AtMost(Option<Duration>, &'a libc::sigset_t),
+}
+
+/// What came of entering the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entered {
+    /// Everything staged was handed over.
+    Done,
+    /// A signal handler ran.
+    Interrupted,
+    /// The time was over.
+    TimedOut,
+}
+
+/// What the kernel says of an operation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Completion {
+    /// As it was staged.
+    pub(crate) user_data: u64,
+    /// The value, or a negative error number.
+    pub(crate) result: i32,
+    /// Whether the operation has ended: a watch can complete many times.
+    pub(crate) is_last: bool,
+}
+
+/// The ring of one thread.
+pub(crate) struct Ring {
+    ring: IoUring,
+    /// Added to every wait, where the kernel knows it (6.15): an idle ring is no load.
+    no_iowait: EnterFlags,
+}
+
+impl Ring {
+    /// Makes a ring that the calling thread owns.
+    ///
+    /// # Errors
+    /// Those of `io_uring_setup(2)`: ENOSYS and EPERM where it is forbidden, EINVAL where the kernel is too old (before
+    /// 6.1), ENOMEM where too little memory may be locked, EMFILE.
+    pub(crate) fn new() -> Result<Ring, Errno> {
+        let mut submissions = SUBMISSIONS;
+        let ring = loop {
+            match build(submissions) {
+                // Little memory may be locked: a small ring is better than none.
+                Err(error) if error.raw_os_error() == Some(libc::ENOMEM) && submissions > 8 => submissions /= 8,
+                other => break other.map_err(|error| Errno::of(&error))?,
+            }
+        };
+        let no_iowait = if ring.params().is_feature_no_iowait() { EnterFlags::NO_IOWAIT } else { EnterFlags::empty() };
+        // Without the cap all is well, only less bounded (kernels before 5.15).
+        let _ = ring.submitter().register_iowq_max_workers(&mut KERNEL_WORKERS.clone());
+        Ok(Ring { ring, no_iowait })
+    }
+
+    /// The ring's descriptor.
+    pub(crate) fn descriptor(&self) -> RawFd {
+        self.ring.as_raw_fd()
+    }
+
+    /// Stages an operation. False if the submission queue is full: enter, then try again.
+    ///
+    /// # Safety
+    /// What the operation points to stays valid until the completion with `user_data` was seen, or the ring is dropped.
+    pub(crate) unsafe fn stage(&mut self, operation: &Operation, user_data: u64) -> bool {
+        self.push(entry(operation).user_data(user_data))
+    }
+
+    /// Stages the cancellation of the operation with `target` as its `user_data`. False if the queue is full.
+    pub(crate) fn stage_cancel(&mut self, target: u64, user_data: u64) -> bool {
+        self.push(opcode::AsyncCancel::new(target).build().user_data(user_data))
+    }
+
+    /// Stages a watch on a descriptor of our own that completes at each new signal on it, for ever.
+    pub(crate) fn stage_doorbell(&mut self, fd: RawFd, user_data: u64) -> bool {
+        let events = (libc::EPOLLIN | libc::EPOLLET) as u32;
+        self.push(opcode::PollAdd::new(Fd(fd), events).multi(true).build().user_data(user_data))
+    }
+
+    fn push(&mut self, entry: Entry) -> bool {
+        // SAFETY: what the entry points to is valid, by the contract of `stage`; other entries point to nothing.
+        unsafe { self.ring.submission().push(&entry).is_ok() }
+    }
+
+    /// How many entries are staged.
+    pub(crate) fn staged(&mut self) -> usize {
+        self.ring.submission().len()
+    }
+
+    /// Whether completions can be had, by [`Ring::reap`] or by entering first.
+    #[inline]
+    pub(crate) fn has_news(&self) -> bool {
+        // SAFETY: only the owner's thread comes here, and what a signal handler changes in between is read anew.
+        let (completions, submissions) = unsafe { (self.ring.completion_shared(), self.ring.submission_shared()) };
+        !completions.is_empty() || submissions.taskrun() || submissions.cq_overflow()
+    }
+
+    /// What it takes to enter the ring, without borrowing it: a signal handler that runs meanwhile may use the ring.
+    pub(crate) fn entrance(&self) -> Entrance {
+        Entrance { fd: self.ring.as_raw_fd(), flags: EnterFlags::GETEVENTS | self.no_iowait }
+    }
+
+    /// Hands over what is staged, lets the kernel post what has completed, and stays as long as `stay` says.
+    ///
+    /// # Errors
+    /// Those of `io_uring_enter(2)` that do not pass by themselves.
+    pub(crate) fn enter(&mut self, stay: Stay<'_>) -> Result<Entered, Errno> {
+        let staged = self.staged() as u32;
+        self.entrance().enter(staged, stay)
+    }
+
+    /// Takes one completion.
+    #[inline]
+    pub(crate) fn reap(&mut self) -> Option<Completion> {
+        let entry = self.ring.completion().next()?;
+        let is_last = !io_uring::cqueue::more(entry.flags());
+        Some(Completion { user_data: entry.user_data(), result: entry.result(), is_last })
+    }
+}
+
+/// The way into a ring that its owner is at rest with.
+#[derive(Clone, Copy)]
+pub(crate) struct Entrance {
+    fd: RawFd,
+    flags: EnterFlags,
+}
+
+impl Entrance {
+    /// Lets the kernel post what has completed, and stays as long as `stay` says.
+    ///
+    /// # Errors
+    /// As [`Ring::enter`].
+    pub(crate) fn wait(self, stay: Stay<'_>) -> Result<Entered, Errno> {
+        self.enter(0, stay)
+    }
+
+    fn enter(self, staged: u32, stay: Stay<'_>) -> Result<Entered, Errno> {
+        let (wanted, flags) = match stay {
+            Stay::No => (0, self.flags),
+            Stay::UntilCompletion => (1, self.flags),
+            Stay::AtMost(..) => (1, self.flags | EnterFlags::EXT_ARG),
+        };
+        let time = if let Stay::AtMost(time, _) = stay { time.map(Timespec::from) } else { None };
+        let argument = WaitArgument {
+            mask: if let Stay::AtMost(_, mask) = stay { ptr::from_ref(mask) as u64 } else { 0 },
+            mask_size: KERNEL_MASK_SIZE,
+            _min_wait: 0,
+            time: time.as_ref().map_or(0, |time| ptr::from_ref(time) as u64),
+        };
+        let (address, size) = match stay {
+            Stay::AtMost(..) => (ptr::from_ref(&argument), size_of::<WaitArgument>()),
+            _ => (ptr::null(), 0),
+        };
+        // SAFETY: the argument, and what it points to, live through the call; the size says what it is.
+        let entered =
+            unsafe { libc::syscall(libc::SYS_io_uring_enter, self.fd, staged, wanted, flags.bits(), address, size) };
+        if entered >= 0 {
+            return Ok(Entered::Done);
+        }
+        match Errno::last().0 {
+            libc::EINTR => Ok(Entered::Interrupted),
+            libc::ETIME => Ok(Entered::TimedOut),
+            // Too much in flight or no memory just now: what is staged stays staged, and the next turn, after reaping,
+            // tries again.
+            libc::EBUSY | libc::EAGAIN => Ok(Entered::Done),
+            errno => Err(Errno(errno)),
+        }
+    }
+}
+
+fn build(submissions: u32) -> io::Result<IoUring> {
+    let completions = if submissions == SUBMISSIONS { COMPLETIONS } else { submissions * 2 };
+    let ring = IoUring::builder()
+        .setup_single_issuer()
+        .setup_defer_taskrun()
+        .setup_taskrun_flag()
+        .setup_submit_all()
+        .setup_clamp()
+        .setup_cqsize(completions)
+        .build(submissions)?;
+    let params = ring.params().clone();
+    // SAFETY: no pointers; the duplicate is a new descriptor of the same ring.
+    let duplicate = unsafe { libc::fcntl(ring.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 0) };
+    if duplicate < 0 {
+        return Ok(ring);
+    }
+    // SAFETY: just made, owned by nobody else.
+    let high = sys::lift(unsafe { OwnedFd::from_raw_fd(duplicate) });
+    drop(ring);
+    // SAFETY: the descriptor is the ring's, and the parameters are those that the kernel filled in for it.
+    unsafe { IoUring::from_fd(high.into_raw_fd(), params) }
+}
+
+fn entry(operation: &Operation) -> Entry {
+    let fd = Fd(operation.fd);
+    // -1 is the descriptor's own position, as for a stream.
+    let offset = operation.offset as u64;
+    let rw_flags = if operation.nowait { libc::RWF_NOWAIT } else { 0 };
+    let length = operation.length;
+    let address = operation.address;
+    match operation.code {
+        Code::Read => opcode::Read::new(fd, address as *mut u8, length).offset(offset).rw_flags(rw_flags).build(),
+        Code::Write => opcode::Write::new(fd, address as *const u8, length).offset(offset).rw_flags(rw_flags).build(),
+        Code::ReadVectored => {
+            opcode::Readv::new(fd, address as *const libc::iovec, length).offset(offset).rw_flags(rw_flags).build()
+        }
+        Code::WriteVectored => {
+            opcode::Writev::new(fd, address as *const libc::iovec, length).offset(offset).rw_flags(rw_flags).build()
+        }
+        Code::Fsync => opcode::Fsync::new(fd).build(),
+        Code::Fdatasync => opcode::Fsync::new(fd).flags(FsyncFlags::DATASYNC).build(),
+        Code::Poll => opcode::PollAdd::new(fd, length).build(),
+        Code::Nop => opcode::Nop::new().build(),
+    }
+}

@@ -1,0 +1,238 @@
+//! Descriptors: what they are, and reading and writing them without waiting.
+
+use super::check;
+use crate::errno::Errno;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+
+/// The error of a positional call on a descriptor that has no position.
+pub const ESPIPE: Errno = Errno(libc::ESPIPE);
+
+/// Descriptors of our own are moved to this number or above, where the limit allows it: programs assume that the lowest
+/// numbers are theirs.
+const HIGH_DESCRIPTOR: RawFd = 1 << 10;
+
+/// What a descriptor stands for, as far as the engine treats it differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// A regular file or a block device: has positions, and an operation ends in bounded time.
+    Storage,
+    /// Anything else.
+    Other,
+}
+
+/// The descriptor's status flags (`O_DIRECT`, `O_NONBLOCK`, `O_APPEND`, …).
+///
+/// # Errors
+/// EBADF.
+#[inline]
+pub fn status_flags(fd: RawFd) -> Result<i32, Errno> {
+    // SAFETY: F_GETFL takes no pointer.
+    check(unsafe { libc::syscall(libc::SYS_fcntl, fd, libc::F_GETFL) }).map(|flags| flags as i32)
+}
+
+/// Whether the descriptor has positions: not a pipe, socket or terminal.
+#[inline]
+pub fn seekable(fd: RawFd) -> bool {
+    // SAFETY: no pointers.
+    check(unsafe { libc::syscall(libc::SYS_lseek, fd, 0, libc::SEEK_CUR) }).is_ok()
+}
+
+/// What the descriptor stands for. Does not ask a network file system's server.
+pub fn kind_of(fd: RawFd) -> FileKind {
+    let mut buffer = std::mem::MaybeUninit::<libc::statx>::uninit();
+    // SAFETY: the path is an empty C string, as AT_EMPTY_PATH wants it; the buffer is valid for writing.
+    let result = check(unsafe {
+        libc::syscall(
+            libc::SYS_statx,
+            fd,
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC,
+            libc::STATX_TYPE,
+            buffer.as_mut_ptr(),
+        )
+    });
+    if result.is_err() {
+        return FileKind::Other;
+    }
+    // SAFETY: the call succeeded and filled the buffer.
+    let mode = u32::from(unsafe { buffer.assume_init() }.stx_mode) & libc::S_IFMT;
+    if mode == libc::S_IFREG || mode == libc::S_IFBLK { FileKind::Storage } else { FileKind::Other }
+}
+
+/// Reads at `offset` (-1: at the descriptor's own position) without waiting: `preadv2(2)` with RWF_NOWAIT.
+///
+/// # Errors
+/// EAGAIN if it would have to wait, EOPNOTSUPP if the file cannot say, and those of `preadv2(2)`.
+///
+/// # Safety
+/// The vectors and what they point to must be valid for the kernel to write, or the kernel must be allowed to answer
+/// EFAULT.
+#[inline]
+pub unsafe fn nonblocking_read(
+    fd: RawFd,
+    vectors: *const libc::iovec,
+    count: u32,
+    offset: i64,
+) -> Result<usize, Errno> {
+    // SAFETY: passed on to the caller.
+    unsafe { positional(libc::SYS_preadv2, fd, vectors, count, offset, libc::RWF_NOWAIT) }
+}
+
+/// Writes at `offset` (-1: at the descriptor's own position) without waiting: `pwritev2(2)` with RWF_NOWAIT. Can raise
+/// SIGPIPE and SIGXFSZ in the calling thread.
+///
+/// # Errors
+/// As [`nonblocking_read`].
+///
+/// # Safety
+/// As [`nonblocking_read`], for reading.
+#[inline]
+pub unsafe fn nonblocking_write(
+    fd: RawFd,
+    vectors: *const libc::iovec,
+    count: u32,
+    offset: i64,
+) -> Result<usize, Errno> {
+    // SAFETY: passed on to the caller.
+    unsafe { positional(libc::SYS_pwritev2, fd, vectors, count, offset, libc::RWF_NOWAIT) }
+}
+
+/// Reads at `offset` (-1: at the descriptor's own position), waiting if need be: `preadv2(2)`.
+///
+/// # Errors
+/// Those of `preadv2(2)`.
+///
+/// # Safety
+/// As [`nonblocking_read`].
+pub unsafe fn read(fd: RawFd, vectors: *const libc::iovec, count: u32, offset: i64) -> Result<usize, Errno> {
+    // SAFETY: passed on to the caller.
+    unsafe { positional(libc::SYS_preadv2, fd, vectors, count, offset, 0) }
+}
+
+/// Writes at `offset` (-1: at the descriptor's own position), waiting if need be: `pwritev2(2)`.
+///
+/// # Errors
+/// Those of `pwritev2(2)`.
+///
+/// # Safety
+/// As [`nonblocking_write`].
+pub unsafe fn write(fd: RawFd, vectors: *const libc::iovec, count: u32, offset: i64) -> Result<usize, Errno> {
+    // SAFETY: passed on to the caller.
+    unsafe { positional(libc::SYS_pwritev2, fd, vectors, count, offset, 0) }
+}
+
+/// `fsync(2)`.
+///
+/// # Errors
+/// Those of `fsync(2)`.
+pub fn fsync(fd: RawFd) -> Result<usize, Errno> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::syscall(libc::SYS_fsync, fd) })
+}
+
+/// `fdatasync(2)`.
+///
+/// # Errors
+/// Those of `fdatasync(2)`.
+pub fn fdatasync(fd: RawFd) -> Result<usize, Errno> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::syscall(libc::SYS_fdatasync, fd) })
+}
+
+#[inline]
+unsafe fn positional(
+    call: libc::c_long,
+    fd: RawFd,
+    vectors: *const libc::iovec,
+    count: u32,
+    offset: i64,
+    flags: i32,
+) -> Result<usize, Errno> {
+    // The kernel takes the offset as two halves and joins them by shifts as wide as a long: on 64 bits the low half is
+    // all of it.
+    let (low, high) = (offset as libc::c_long, (offset >> 32) as libc::c_long);
+    // SAFETY: by the contracts of the callers.
+    check(unsafe { libc::syscall(call, fd, vectors, libc::c_ulong::from(count), low, high, flags) })
+}
+
+/// Whether the process has a limit on file sizes (RLIMIT_FSIZE): a write beyond it raises SIGXFSZ in the thread that
+/// writes.
+pub fn has_size_limit() -> bool {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the structure is valid for writing.
+    let result = unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &raw mut limit) };
+    result < 0 || limit.rlim_cur != libc::RLIM_INFINITY
+}
+
+/// A descriptor of our own for the file behind `fd`.
+///
+/// # Errors
+/// EBADF, EMFILE.
+pub fn duplicate(fd: RawFd) -> Result<OwnedFd, Errno> {
+    // SAFETY: no pointers; F_DUPFD_CLOEXEC makes a new descriptor.
+    let high = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, HIGH_DESCRIPTOR) };
+    // SAFETY: as above; the limit on descriptors may be too low for a high one.
+    let copy = if high >= 0 { high } else { unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) } };
+    if copy < 0 {
+        return Err(Errno::last());
+    }
+    // SAFETY: just made, owned by nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+/// Moves a descriptor of our own out of the program's way; where the limit on descriptors is too low for that, it
+/// stays where it is.
+pub fn lift(fd: OwnedFd) -> OwnedFd {
+    // SAFETY: no pointers; F_DUPFD_CLOEXEC makes a new descriptor.
+    let high = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, HIGH_DESCRIPTOR) };
+    if high < 0 {
+        return fd;
+    }
+    // SAFETY: just made, owned by nobody else.
+    unsafe { OwnedFd::from_raw_fd(high) }
+}
+
+/// An `eventfd(2)` of our own.
+#[derive(Debug)]
+pub struct EventFd(OwnedFd);
+
+impl EventFd {
+    /// A counter at 0, non-blocking, with a high descriptor number.
+    ///
+    /// # Errors
+    /// EMFILE, ENFILE, ENOMEM.
+    pub fn new() -> Result<EventFd, Errno> {
+        // SAFETY: no pointers.
+        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+        if fd < 0 {
+            return Err(Errno::last());
+        }
+        // SAFETY: just made, owned by nobody else.
+        Ok(EventFd(lift(unsafe { OwnedFd::from_raw_fd(fd) })))
+    }
+
+    /// Adds one: whoever polls the descriptor wakes. Async-signal-safe.
+    pub fn signal(&self) {
+        let one: u64 = 1;
+        // SAFETY: eight bytes at a valid address. It cannot fail but by the counter's overflow, after 2^64 signals.
+        unsafe {
+            libc::syscall(libc::SYS_write, self.0.as_raw_fd(), ptr::from_ref(&one), size_of::<u64>());
+        }
+    }
+
+    /// Takes the counter back to 0.
+    pub fn drain(&self) {
+        let mut count: u64 = 0;
+        // SAFETY: eight bytes at a valid address; EAGAIN when it is 0 already.
+        unsafe {
+            libc::syscall(libc::SYS_read, self.0.as_raw_fd(), ptr::from_mut(&mut count), size_of::<u64>());
+        }
+    }
+}
+
+impl AsRawFd for EventFd {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}

@@ -1,0 +1,24 @@
+//! The system calls that the engine makes itself: typed, small, never a cancellation point.
+//!
+//! They go through `syscall(2)` rather than through libc's wrappers of the same names where those are cancellation
+//! points: a thread that is cancelled in the middle of the engine would leave it half changed.
+
+mod file;
+mod futex;
+mod signals;
+mod thread;
+
+pub use file::{
+    ESPIPE, EventFd, FileKind, duplicate, fdatasync, fsync, has_size_limit, kind_of, lift, nonblocking_read,
+    nonblocking_write, read, seekable, status_flags, write,
+};
+pub use futex::{Wait, futex_wait, futex_wake};
+pub use signals::MaskedSignals;
+pub use thread::{count_threads, spawn};
+
+use crate::errno::Errno;
+
+/// Turns the result of a system call into a value or its errno.
+fn check(result: libc::c_long) -> Result<usize, Errno> {
+    if result < 0 { Err(Errno::last()) } else { Ok(result as usize) }
+}
