@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Trial};
 use support::face::{self, Face};
+use support::program::Program;
 use support::{library, program, trial};
 
 fn main() -> ExitCode {
@@ -27,7 +28,10 @@ fn main() -> ExitCode {
         Ok(programs) => programs,
         Err(why) => return refuse(&why),
     };
-    let mut trials = Vec::new();
+    let uncovered = uncovered_rules(&programs);
+    let mut trials = vec![Trial::test("every_rule_has_a_test", move || {
+        if uncovered.is_empty() { Ok(()) } else { Err(format!("no test names rules {uncovered:?}").into()) }
+    })];
     for program in programs.into_iter().map(Arc::new) {
         for test in &program.tests {
             for face in faces.iter().copied().filter(|face| *face != Face::Glibc || test.class.runs_on_glibc()) {
@@ -38,6 +42,14 @@ fn main() -> ExitCode {
         }
     }
     libtest_mimic::run(&args, trials).exit_code()
+}
+
+/// The rules of POSIX AIO are numbered; a test of rule 9 is named `rule_09_…`.
+const RULES: u32 = 82;
+
+fn uncovered_rules(programs: &[Program]) -> Vec<u32> {
+    let names = || programs.iter().flat_map(|program| &program.tests).map(|test| &test.name);
+    (1..=RULES).filter(|rule| !names().any(|name| name.starts_with(&format!("rule_{rule:02}_")))).collect()
 }
 
 /// Nothing can be tested: say why, and fail.
