@@ -1,1 +1,16 @@
 //! The C faces of onewait: `libonewait.so`.
+//!
+//! Loaded before a program's own libraries, or linked, it serves `<aio.h>` from the engine. Everything starts with the
+//! first call of a process: loading the library does nothing.
+//!
+//! Functions that can block are cancellation points, as POSIX wants it, and have the ABI `C-unwind`: a cancelled thread
+//! is unwound through them. Nothing on their frames needs a destructor when that can happen.
+
+#![allow(unreachable_pub, reason = "what is exported here is for C, which knows no modules")]
+
+mod closing;
+mod errno;
+mod posix_aio;
+mod process;
+mod real;
+mod threads;

@@ -161,14 +161,15 @@ impl<P: Payload> Engine<P> {
             // A request may take for ever, or signal the thread that submits it: not here.
             && sys::kind_of(operation.fd) == FileKind::Storage
             && !(operation.is_write() && sys::has_size_limit());
-        if may_own && self.phase.load(Ordering::Acquire) == FRESH && sys::count_threads() == Some(1) {
-            // Where it fails, the driver's own attempt will say why.
-            if let Ok(ring) = OwnRing::new(Arc::clone(&self.slots), Arc::clone(&self.busy)) {
-                if self.own.set(ring).is_ok() {
-                    self.phase.store(OWN, Ordering::Release);
-                    Counters::current().driver(true, &self.choice.reason(DriverKind::Uring, None));
-                }
-            }
+        // Where the ring is refused, the driver's own attempt will say why.
+        if may_own
+            && self.phase.load(Ordering::Acquire) == FRESH
+            && sys::count_threads() == Some(1)
+            && let Ok(ring) = OwnRing::new(Arc::clone(&self.slots), Arc::clone(&self.busy))
+            && self.own.set(ring).is_ok()
+        {
+            self.phase.store(OWN, Ordering::Release);
+            Counters::current().driver(true, &self.choice.reason(DriverKind::Uring, None));
         }
         let own = self.own.get().filter(|own| may_own && own.is_ours());
         if own.is_none() {
@@ -177,9 +178,15 @@ impl<P: Payload> Engine<P> {
         own
     }
 
-    /// Gives up the own ring, when it has one, after everything on it has completed: from now on requests go to the
-    /// driver's threads. To be called by the only thread of a process before it makes a second one.
-    pub fn leave_own_ring(&self) {
+    /// To be called by the only thread of a process before it makes a second one: gives up the own ring, if there is one,
+    /// after everything on it has completed. Bounded by the time that the disk takes.
+    pub fn before_second_thread(&self) {
+        if self.phase.load(Ordering::Acquire) == OWN {
+            self.leave_own_ring();
+        }
+    }
+
+    fn leave_own_ring(&self) {
         if self.phase.load(Ordering::Acquire) == OWN
             && let Some(own) = self.own.get()
             && own.is_ours()

@@ -200,8 +200,9 @@ impl Order {
         }
     }
 
-    /// Whether anything at all is ordered.
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether nothing is ordered.
+    #[cfg(test)]
+    fn is_empty(&self) -> bool {
         self.files.is_empty()
     }
 

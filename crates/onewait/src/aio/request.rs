@@ -52,7 +52,17 @@ pub(crate) enum Place {
 impl<P> Request<P> {
     pub(crate) fn new(operation: Operation, payload: P, before: usize, started: Option<Instant>) -> Request<P> {
         let place = Place::Held;
-        Request { operation, payload, before, started, ticket: Ticket::default(), place, retries: 0, pinned: None, is_closed: false }
+        Request {
+            operation,
+            payload,
+            before,
+            started,
+            ticket: Ticket::default(),
+            place,
+            retries: 0,
+            pinned: None,
+            is_closed: false,
+        }
     }
 }
 

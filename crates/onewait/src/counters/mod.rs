@@ -26,10 +26,15 @@ const SHARDS: usize = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Kind {
+    /// Reading, plain or vectored.
     Read,
+    /// Writing, plain or vectored.
     Write,
+    /// `fsync` and `fdatasync`.
     Fsync,
+    /// Waiting for a descriptor to be ready.
     Poll,
+    /// Nothing.
     Nop,
 }
 
@@ -320,6 +325,7 @@ impl Default for Counters {
 /// The figures of one kind of operation.
 #[derive(Clone, Copy, Debug)]
 pub struct KindSnapshot {
+    /// Which kind.
     pub kind: Kind,
     /// Requests accepted.
     pub submitted: u64,
@@ -340,13 +346,17 @@ pub struct KindSnapshot {
 /// All figures of a block at one moment.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
+    /// The figures of each kind, in the order of [`Kind::ALL`].
     pub kinds: [KindSnapshot; KINDS],
     /// Requests by the way they went.
     pub routes: [(Route, u64); ROUTES],
+    /// What else happened, and how often.
     pub events: [(Event, u64); EVENTS],
     /// Batches by size: index i counts those of 2^i to 2^(i+1)-1 requests.
     pub batches: [u64; BATCH_BUCKETS],
+    /// Whether some process used the `uring` driver.
     pub used_uring: bool,
+    /// Whether some process used the `epoll` driver.
     pub used_epoll: bool,
     /// Why the driver was chosen; empty if no process started the engine.
     pub reason: String,

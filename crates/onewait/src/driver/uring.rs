@@ -7,7 +7,7 @@
 
 use super::operation::{Code, Operation};
 use crate::errno::Errno;
-use crate::sys;
+use crate::sys::{self, OwnNumber};
 use io_uring::squeue::Entry;
 use io_uring::types::{Fd, FsyncFlags, Timespec};
 use io_uring::{EnterFlags, IoUring, opcode};
@@ -71,6 +71,8 @@ pub(crate) struct Completion {
 
 /// The ring of one thread.
 pub(crate) struct Ring {
+    /// Dropped first: once the ring is closed, the number may be the program's.
+    _number: OwnNumber,
     ring: IoUring,
     /// Added to every wait, where the kernel knows it (6.15): an idle ring is no load.
     no_iowait: EnterFlags,
@@ -94,12 +96,8 @@ impl Ring {
         let no_iowait = if ring.params().is_feature_no_iowait() { EnterFlags::NO_IOWAIT } else { EnterFlags::empty() };
         // Without the cap all is well, only less bounded (kernels before 5.15).
         let _ = ring.submitter().register_iowq_max_workers(&mut KERNEL_WORKERS.clone());
-        Ok(Ring { ring, no_iowait })
-    }
-
-    /// The ring's descriptor.
-    pub(crate) fn descriptor(&self) -> RawFd {
-        self.ring.as_raw_fd()
+        let number = OwnNumber::new(ring.as_raw_fd());
+        Ok(Ring { _number: number, ring, no_iowait })
     }
 
     /// Stages an operation. False if the submission queue is full: enter, then try again.
@@ -222,7 +220,6 @@ fn build(submissions: u32) -> io::Result<IoUring> {
         .setup_clamp()
         .setup_cqsize(completions)
         .build(submissions)?;
-    let params = ring.params().clone();
     // SAFETY: no pointers; the duplicate is a new descriptor of the same ring.
     let duplicate = unsafe { libc::fcntl(ring.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 0) };
     if duplicate < 0 {
@@ -230,6 +227,7 @@ fn build(submissions: u32) -> io::Result<IoUring> {
     }
     // SAFETY: just made, owned by nobody else.
     let high = sys::lift(unsafe { OwnedFd::from_raw_fd(duplicate) });
+    let params = ring.params().clone();
     drop(ring);
     // SAFETY: the descriptor is the ring's, and the parameters are those that the kernel filled in for it.
     unsafe { IoUring::from_fd(high.into_raw_fd(), params) }

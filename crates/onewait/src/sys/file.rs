@@ -1,16 +1,12 @@
 //! Descriptors: what they are, and reading and writing them without waiting.
 
-use super::check;
+use super::{OwnDescriptor, check};
 use crate::errno::Errno;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
 /// The error of a positional call on a descriptor that has no position.
 pub const ESPIPE: Errno = Errno(libc::ESPIPE);
-
-/// Descriptors of our own are moved to this number or above, where the limit allows it: programs assume that the lowest
-/// numbers are theirs.
-const HIGH_DESCRIPTOR: RawFd = 1 << 10;
 
 /// What a descriptor stands for, as far as the engine treats it differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,7 +167,7 @@ pub fn has_size_limit() -> bool {
 /// EBADF, EMFILE.
 pub fn duplicate(fd: RawFd) -> Result<OwnedFd, Errno> {
     // SAFETY: no pointers; F_DUPFD_CLOEXEC makes a new descriptor.
-    let high = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, HIGH_DESCRIPTOR) };
+    let high = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, super::own::HIGH) };
     // SAFETY: as above; the limit on descriptors may be too low for a high one.
     let copy = if high >= 0 { high } else { unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) } };
     if copy < 0 {
@@ -181,21 +177,9 @@ pub fn duplicate(fd: RawFd) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
-/// Moves a descriptor of our own out of the program's way; where the limit on descriptors is too low for that, it
-/// stays where it is.
-pub fn lift(fd: OwnedFd) -> OwnedFd {
-    // SAFETY: no pointers; F_DUPFD_CLOEXEC makes a new descriptor.
-    let high = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, HIGH_DESCRIPTOR) };
-    if high < 0 {
-        return fd;
-    }
-    // SAFETY: just made, owned by nobody else.
-    unsafe { OwnedFd::from_raw_fd(high) }
-}
-
 /// An `eventfd(2)` of our own.
 #[derive(Debug)]
-pub struct EventFd(OwnedFd);
+pub struct EventFd(OwnDescriptor);
 
 impl EventFd {
     /// A counter at 0, non-blocking, with a high descriptor number.
@@ -209,7 +193,7 @@ impl EventFd {
             return Err(Errno::last());
         }
         // SAFETY: just made, owned by nobody else.
-        Ok(EventFd(lift(unsafe { OwnedFd::from_raw_fd(fd) })))
+        Ok(EventFd(OwnDescriptor::new(unsafe { OwnedFd::from_raw_fd(fd) })))
     }
 
     /// Adds one: whoever polls the descriptor wakes. Async-signal-safe.

@@ -5,14 +5,16 @@
 
 mod file;
 mod futex;
+mod own;
 mod signals;
 mod thread;
 
 pub use file::{
-    ESPIPE, EventFd, FileKind, duplicate, fdatasync, fsync, has_size_limit, kind_of, lift, nonblocking_read,
+    ESPIPE, EventFd, FileKind, duplicate, fdatasync, fsync, has_size_limit, kind_of, nonblocking_read,
     nonblocking_write, read, seekable, status_flags, write,
 };
 pub use futex::{Wait, futex_wait, futex_wake};
+pub use own::{OwnDescriptor, OwnNumber, forget_inherited_descriptors, is_own_descriptor, lift, own_descriptors};
 pub use signals::MaskedSignals;
 pub use thread::{count_threads, spawn};
 

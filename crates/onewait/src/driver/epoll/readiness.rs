@@ -9,7 +9,7 @@ use super::pool::Pool;
 use super::{Sink, transfer_now};
 use crate::driver::operation::{Code, Operation};
 use crate::errno::Errno;
-use crate::sys::{self, EventFd};
+use crate::sys::{self, EventFd, OwnDescriptor};
 use std::collections::HashMap;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,7 +28,7 @@ struct Waiting {
 }
 
 struct Shared<S: Sink> {
-    epoll: OwnedFd,
+    epoll: OwnDescriptor,
     doorbell: EventFd,
     /// Held for moments only; whoever takes it on a thread of the program's holds back signals.
     waiting: Mutex<HashMap<u64, Waiting>>,
@@ -56,7 +56,7 @@ impl<S: Sink> Readiness<S> {
             return Err(Errno::last());
         }
         // SAFETY: just made, owned by nobody else.
-        let epoll = sys::lift(unsafe { OwnedFd::from_raw_fd(epoll) });
+        let epoll = OwnDescriptor::new(unsafe { OwnedFd::from_raw_fd(epoll) });
         let shared = Arc::new(Shared {
             epoll,
             doorbell: EventFd::new()?,

@@ -1,0 +1,152 @@
+//! Closing descriptors: a number that is closed or reused must not lead a queued request to another file (defect l), and
+//! a program that closes everything it finds must not close what the library works with.
+//!
+//! In the common case each of these costs two loads more than the original.
+
+use crate::errno;
+use crate::process;
+use crate::real::call_real;
+use onewait::{Errno, sys};
+use std::ffi::{c_int, c_uint, c_void};
+
+/// `CLOSE_RANGE_CLOEXEC` of `linux/close_range.h`: closes nothing now.
+const CLOSE_ON_EXEC_ONLY: c_int = 1 << 2;
+
+unsafe extern "C-unwind" {
+    /// libc's own name of `close`: a cancellation point, as the program expects.
+    #[link_name = "__close"]
+    fn real_close(fd: c_int) -> c_int;
+}
+
+/// Whether the descriptor is one of the library's, in a process that uses it.
+fn is_ours(fd: c_int) -> bool {
+    sys::is_own_descriptor(fd) && process::existing().is_some()
+}
+
+fn before_close(fd: c_int) {
+    if let Some(process) = process::existing() {
+        let _kept = errno::Kept::new();
+        process.engine.before_close(fd);
+    }
+}
+
+/// `close(2)`. The library's own descriptors are none as far as the program is concerned: EBADF.
+///
+/// # Safety
+/// As the original.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn close(fd: c_int) -> c_int {
+    if is_ours(fd) {
+        return errno::status(Err(Errno::BADF));
+    }
+    before_close(fd);
+    // SAFETY: passed on to the caller.
+    unsafe { real_close(fd) }
+}
+
+/// `dup2(2)`. Cannot take the place of one of the library's own descriptors: EBUSY.
+///
+/// # Safety
+/// As the original.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dup2(old: c_int, new: c_int) -> c_int {
+    if old != new {
+        if is_ours(new) {
+            errno::set(Errno(libc::EBUSY));
+            return -1;
+        }
+        before_close(new);
+    }
+    call_real!(c"dup2" as unsafe extern "C" fn(c_int, c_int) -> c_int, (old, new), -1)
+}
+
+/// `dup3(2)`. Cannot take the place of one of the library's own descriptors: EBUSY.
+///
+/// # Safety
+/// As the original.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dup3(old: c_int, new: c_int, flags: c_int) -> c_int {
+    if old != new {
+        if is_ours(new) {
+            errno::set(Errno(libc::EBUSY));
+            return -1;
+        }
+        before_close(new);
+    }
+    call_real!(c"dup3" as unsafe extern "C" fn(c_int, c_int, c_int) -> c_int, (old, new, flags), -1)
+}
+
+/// `close_range(2)`, around the library's own descriptors.
+///
+/// # Safety
+/// As the original.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int {
+    if flags & CLOSE_ON_EXEC_ONLY != 0 || process::existing().is_none() {
+        return raw_close_range(first, last, flags);
+    }
+    before_close_all(first, last);
+    let mut next = first;
+    for ours in sys::own_descriptors() {
+        let Ok(ours) = c_uint::try_from(ours) else { continue };
+        if ours < next || ours > last {
+            continue;
+        }
+        if ours > next {
+            let result = raw_close_range(next, ours - 1, flags);
+            if result < 0 {
+                return result;
+            }
+        }
+        next = ours + 1;
+    }
+    if next > last { 0 } else { raw_close_range(next, last, flags) }
+}
+
+/// `closefrom(3)`, around the library's own descriptors.
+///
+/// # Safety
+/// As the original.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn closefrom(first: c_int) {
+    if process::existing().is_some() {
+        // SAFETY: no pointers.
+        let result = unsafe { close_range(c_uint::try_from(first).unwrap_or(0), c_uint::MAX, 0) };
+        if result == 0 {
+            return;
+        }
+    }
+    call_real!(c"closefrom" as unsafe extern "C" fn(c_int), (first), ());
+}
+
+/// `fclose(3)`: it closes its descriptor inside libc.
+///
+/// # Safety
+/// As the original.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn fclose(stream: *mut c_void) -> c_int {
+    if process::existing().is_some() {
+        // SAFETY: the program gives a valid stream to `fclose`, by its contract.
+        let fd = unsafe { libc::fileno(stream.cast()) };
+        if fd >= 0 {
+            before_close(fd);
+        }
+    }
+    call_real!(c"fclose" as unsafe extern "C-unwind" fn(*mut c_void) -> c_int, (stream), libc::EOF)
+}
+
+fn raw_close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int {
+    // SAFETY: no pointers. Not by libc's wrapper: that is this one.
+    unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) as c_int }
+}
+
+/// Looks at as many numbers as the process can have open.
+fn before_close_all(first: c_uint, last: c_uint) {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the structure is valid for writing.
+    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    let end = c_uint::try_from(limit.rlim_max).unwrap_or(c_uint::MAX).min(1 << 20);
+    for fd in first..last.saturating_add(1).min(end) {
+        before_close(fd as c_int);
+    }
+}

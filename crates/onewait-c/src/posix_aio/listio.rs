@@ -1,0 +1,90 @@
+//! Lists of requests.
+
+use super::aiocb::{Aiocb, Sigevent};
+use super::group::Group;
+use super::notify::Notification;
+use super::submit::{self, Manner};
+use super::suspend::{self, Until};
+use crate::errno;
+use crate::process;
+use onewait::Errno;
+use onewait::driver::operation::Code;
+use std::ffi::c_int;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// `lio_listio`.
+pub(super) fn listio(mode: c_int, list: *const *mut Aiocb, count: c_int, event: *mut Sigevent) -> c_int {
+    if mode != libc::LIO_WAIT && mode != libc::LIO_NOWAIT {
+        return errno::status(Err(Errno::INVAL));
+    }
+    let Ok(count) = usize::try_from(count) else { return errno::status(Err(Errno::INVAL)) };
+    // SAFETY: the program says that so many pointers are there.
+    let list = if count == 0 { &[] } else { unsafe { std::slice::from_raw_parts(list, count) } };
+    // SAFETY: null, or a wish for a notification.
+    let event = unsafe { event.as_ref() }.filter(|_| mode == libc::LIO_NOWAIT);
+    let notification = event.map_or(Notification::None, Notification::of);
+    if let Err(errno) = notification.prepare() {
+        return errno::status(Err(errno));
+    }
+    let group = Group::new(notification);
+    let submitted = submit_all(list, &group);
+    if mode == libc::LIO_NOWAIT {
+        group.one_ended(false);
+        return errno::status(submitted);
+    }
+    group.one_ended(submitted.is_err());
+    // The wait may end by the cancellation of the thread: then only the count of the group stays too high, and its memory
+    // is lost, by intention: nothing on this frame may need a destructor.
+    let group = Arc::into_raw(group);
+    // SAFETY: the pointer holds a count of its own until it is taken back below.
+    let waited = wait(unsafe { &*group });
+    // SAFETY: from `into_raw` above.
+    let group = unsafe { Arc::from_raw(group) };
+    errno::status(waited.and_then(|()| if group.has_failed() { Err(Errno(libc::EIO)) } else { Ok(()) }))
+}
+
+fn submit_all(list: &[*mut Aiocb], group: &Arc<Group>) -> Result<(), Errno> {
+    let mut result = Ok(());
+    for block in list {
+        // SAFETY: null, or a block.
+        let Some(block) = (unsafe { block.as_ref() }) else { continue };
+        let code = match block.opcode {
+            libc::LIO_READ => Code::Read,
+            libc::LIO_WRITE => Code::Write,
+            libc::LIO_NOP => continue,
+            _ => {
+                submit::refuse(block, Errno::INVAL);
+                group.add();
+                group.one_ended(true);
+                continue;
+            }
+        };
+        group.add();
+        let manner = Manner { group: Some(Arc::clone(group)), flush: false };
+        if let Err(errno) = submit::transfer_as(block, code, manner) {
+            group.one_ended(true);
+            result = Err(errno);
+        }
+    }
+    if let Some(process) = process::existing() {
+        process.engine.flush();
+    }
+    result
+}
+
+fn wait(group: &Group) -> Result<(), Errno> {
+    let left = group.left();
+    if let Some(process) = process::existing()
+        && let Some(result) = suspend::wait_on_own_ring(process, Until::Forever, || left.load(Ordering::SeqCst) == 0)
+    {
+        return result;
+    }
+    loop {
+        let count = left.load(Ordering::SeqCst);
+        if count == 0 {
+            return Ok(());
+        }
+        suspend::is_over(suspend::sleep(left, count, Until::Forever))?;
+    }
+}

@@ -1,0 +1,211 @@
+//! Waiting for requests.
+//!
+//! Everything here may run in a signal handler that interrupted any of our functions, and a thread may be cancelled while
+//! it sleeps: so it takes no lock, allocates nothing, and leaves nothing behind but marks on requests.
+
+use super::aiocb::{Aiocb, IN_PROGRESS};
+use super::request::{ENDINGS, WAITS_FOR_ANY, WAITS_FOR_ONE};
+use crate::errno;
+use crate::process::{self, Process};
+use onewait::Errno;
+use onewait::aio::OwnWait;
+use onewait::counters::{Counters, Event};
+use onewait::sys::Wait;
+use std::ffi::c_int;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+const NANOSECONDS: libc::c_long = 1_000_000_000;
+
+/// Until when a wait lasts.
+#[derive(Clone, Copy)]
+pub(super) enum Until {
+    /// For ever.
+    Forever,
+    /// Not at all.
+    Now,
+    /// Until then.
+    Then(Instant),
+}
+
+/// `aio_suspend`.
+pub(super) fn suspend(list: *const *const Aiocb, count: c_int, timeout: *const libc::timespec) -> c_int {
+    let Ok(count) = usize::try_from(count) else { return errno::status(Err(Errno::INVAL)) };
+    if count == 0 {
+        return 0;
+    }
+    // SAFETY: the program says that so many pointers are there.
+    let list = unsafe { std::slice::from_raw_parts(list, count) };
+    errno::status(suspend_list(list, timeout))
+}
+
+fn suspend_list(list: &[*const Aiocb], timeout: *const libc::timespec) -> Result<(), Errno> {
+    let process = process::existing();
+    if let Some(process) = process {
+        process.engine.poll();
+    }
+    if is_any_done(list) {
+        Counters::current().event(Event::InstantWait);
+        return Ok(());
+    }
+    // SAFETY: null, or a time.
+    let until = until(unsafe { timeout.as_ref() })?;
+    Counters::current().event(Event::SleepingWait);
+    if let Some(process) = process
+        && let Some(result) = wait_on_own_ring(process, until, || is_any_done(list))
+    {
+        return result;
+    }
+    let mut blocks = list.iter().filter_map(|block| block_of(*block));
+    match (process, blocks.next(), blocks.next()) {
+        (Some(process), Some(block), None) => wait_for_one(process, block, until),
+        (process, ..) => wait_for_any(process, list, until),
+    }
+}
+
+fn block_of<'a>(block: *const Aiocb) -> Option<&'a Aiocb> {
+    // SAFETY: null, or a block that the program keeps while it waits for it.
+    unsafe { block.as_ref() }
+}
+
+/// Whether a wait is over: one of the requests has ended, or there is none at all (rule 33).
+fn is_any_done(list: &[*const Aiocb]) -> bool {
+    let mut blocks = list.iter().filter_map(|block| block_of(*block)).peekable();
+    blocks.peek().is_none() || blocks.any(|block| block.error() != IN_PROGRESS)
+}
+
+/// Reads a timeout. Negative seconds are over already; nanoseconds out of range are EINVAL (rules 35–38).
+pub(super) fn until(timeout: Option<&libc::timespec>) -> Result<Until, Errno> {
+    let Some(timeout) = timeout else { return Ok(Until::Forever) };
+    if !(0..NANOSECONDS).contains(&timeout.tv_nsec) {
+        return Err(Errno::INVAL);
+    }
+    let Ok(seconds) = u64::try_from(timeout.tv_sec) else { return Ok(Until::Now) };
+    if seconds == 0 && timeout.tv_nsec == 0 {
+        return Ok(Until::Now);
+    }
+    // A time that the clock cannot show is never reached.
+    let then = Instant::now().checked_add(Duration::new(seconds, timeout.tv_nsec as u32));
+    Ok(then.map_or(Until::Forever, Until::Then))
+}
+
+/// Waits on the ring of a lone thread, if the process has one; `None` if not.
+pub(super) fn wait_on_own_ring(
+    process: &Process,
+    until: Until,
+    is_done: impl FnMut() -> bool,
+) -> Option<Result<(), Errno>> {
+    let deadline = match until {
+        Until::Forever => None,
+        Until::Now => Some(Instant::now()),
+        Until::Then(then) => Some(then),
+    };
+    match process.engine.wait_on_own_ring(deadline, is_done)? {
+        OwnWait::Done => Some(Ok(())),
+        OwnWait::TimedOut => Some(Err(Errno::AGAIN)),
+        OwnWait::Interrupted => Some(Err(Errno::INTR)),
+        OwnWait::NotOurs => None,
+    }
+}
+
+fn wait_for_one(process: &Process, block: &Aiocb, until: Until) -> Result<(), Errno> {
+    loop {
+        if let Some(waiters) = process.engine.waiters(block.key()) {
+            waiters.mark(WAITS_FOR_ONE);
+        }
+        if block.error() != IN_PROGRESS {
+            return Ok(());
+        }
+        let wait = sleep(block.error_word(), IN_PROGRESS, until);
+        if block.error() != IN_PROGRESS {
+            return Ok(());
+        }
+        is_over(wait)?;
+    }
+}
+
+fn wait_for_any(process: Option<&Process>, list: &[*const Aiocb], until: Until) -> Result<(), Errno> {
+    loop {
+        let endings = ENDINGS.load(Ordering::SeqCst);
+        for block in list.iter().filter_map(|block| block_of(*block)) {
+            if let Some(waiters) = process.and_then(|process| process.engine.waiters(block.key())) {
+                waiters.mark(WAITS_FOR_ANY);
+            }
+        }
+        if is_any_done(list) {
+            return Ok(());
+        }
+        let wait = sleep(&ENDINGS, endings, until);
+        if is_any_done(list) {
+            return Ok(());
+        }
+        is_over(wait)?;
+    }
+}
+
+pub(super) fn is_over(wait: Wait) -> Result<(), Errno> {
+    match wait {
+        Wait::Woken => Ok(()),
+        Wait::TimedOut => Err(Errno::AGAIN),
+        Wait::Interrupted => Err(Errno::INTR),
+    }
+}
+
+unsafe extern "C-unwind" {
+    /// Acting on a cancellation unwinds the caller.
+    fn pthread_setcanceltype(kind: c_int, before: *mut c_int) -> c_int;
+    fn syscall(number: libc::c_long, ...) -> libc::c_long;
+}
+
+const PTHREAD_CANCEL_ASYNCHRONOUS: c_int = 1;
+
+/// Sleeps while `word` holds `expected`: the cancellation point of this module. A thread that is cancelled here unwinds;
+/// so nothing on the frames up to the program's call has a destructor.
+pub(super) fn sleep(word: &AtomicU32, expected: u32, until: Until) -> Wait {
+    let deadline = match until {
+        Until::Now => return Wait::TimedOut,
+        Until::Forever => None,
+        Until::Then(then) => match on_monotonic_clock(then) {
+            Some(deadline) => Some(deadline),
+            None => return Wait::TimedOut,
+        },
+    };
+    let mut before = 0;
+    // SAFETY: the word and the deadline live through the call. Asynchronous cancellation is on for a system call and
+    // nothing else.
+    let result = unsafe {
+        pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &raw mut before);
+        let result = syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            libc::FUTEX_WAIT_BITSET | libc::FUTEX_PRIVATE_FLAG,
+            expected,
+            deadline.as_ref().map_or(std::ptr::null(), std::ptr::from_ref),
+            std::ptr::null::<u32>(),
+            libc::FUTEX_BITSET_MATCH_ANY,
+        );
+        pthread_setcanceltype(before, std::ptr::null_mut());
+        result
+    };
+    match result {
+        0.. => Wait::Woken,
+        _ => match Errno::last().0 {
+            libc::ETIMEDOUT => Wait::TimedOut,
+            libc::EINTR => Wait::Interrupted,
+            _ => Wait::Woken,
+        },
+    }
+}
+
+/// The moment on the clock that futexes use; `None` if it has passed.
+fn on_monotonic_clock(then: Instant) -> Option<libc::timespec> {
+    let left = then.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the time is valid for writing.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    let nanoseconds = now.tv_nsec + left.subsec_nanos() as libc::c_long;
+    Some(libc::timespec {
+        tv_sec: now.tv_sec.saturating_add(left.as_secs() as libc::time_t) + nanoseconds / NANOSECONDS,
+        tv_nsec: nanoseconds % NANOSECONDS,
+    })
+}

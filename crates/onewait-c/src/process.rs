@@ -1,0 +1,98 @@
+//! The engine of the process: started by the first call, and anew in a forked child.
+//!
+//! A child of `fork` has none of its parent's threads and must not touch the parent's rings. The pointer to the process's
+//! state therefore lies on a page that the kernel wipes in the child (MADV_WIPEONFORK, Linux 4.14): the child finds no
+//! state, and makes its own. That holds for every kind of fork, also for those that bypass `pthread_atfork`.
+
+use crate::posix_aio::{Notifier, PosixRequest};
+use onewait::aio::Engine;
+use onewait::counters::{self, Counters, Event};
+use onewait::driver::Choice;
+use std::ffi::c_void;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+/// What a process has once it has used AIO. Never freed: its threads and signal handlers may look at any time.
+pub(crate) struct Process {
+    /// Carries out requests.
+    pub(crate) engine: Engine<PosixRequest>,
+    /// Delivers what could not be delivered at once.
+    pub(crate) notifier: Notifier,
+}
+
+/// The page with the pointer: null until the first call. Shared by all generations of a fork.
+static PAGE: AtomicPtr<AtomicPtr<Process>> = AtomicPtr::new(ptr::null_mut());
+
+/// The process's state, if it has used AIO. Async-signal-safe.
+#[inline]
+pub(crate) fn existing() -> Option<&'static Process> {
+    let page = PAGE.load(Ordering::Acquire);
+    if page.is_null() {
+        return None;
+    }
+    // SAFETY: the page was published after it was mapped, and is never unmapped; what it points to was leaked.
+    unsafe { (*page).load(Ordering::Acquire).as_ref() }
+}
+
+/// The process's state; makes it if need be.
+#[inline]
+pub(crate) fn current() -> &'static Process {
+    existing().unwrap_or_else(start)
+}
+
+#[cold]
+fn start() -> &'static Process {
+    counters::adopt();
+    onewait::sys::forget_inherited_descriptors();
+    let choice = Choice::from_environment().unwrap_or_else(|error| {
+        // A preloaded library has no better place to complain; the program goes on.
+        eprintln!("onewait: {error}");
+        Choice::Probe
+    });
+    let fresh = Box::into_raw(Box::new(Process { engine: Engine::new(choice), notifier: Notifier::default() }));
+    let cell = page();
+    match cell.compare_exchange(ptr::null_mut(), fresh, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => {
+            Counters::current().event(Event::Process);
+            // SAFETY: leaked just now, and published.
+            unsafe { &*fresh }
+        }
+        Err(theirs) => {
+            // SAFETY: ours was not published; theirs was, and is never freed.
+            unsafe {
+                drop(Box::from_raw(fresh));
+                &*theirs
+            }
+        }
+    }
+}
+
+/// The page, mapped by the first to come.
+fn page() -> &'static AtomicPtr<Process> {
+    let page = PAGE.load(Ordering::Acquire);
+    if !page.is_null() {
+        // SAFETY: as in `existing`.
+        return unsafe { &*page };
+    }
+    let fresh = map_page();
+    match PAGE.compare_exchange(ptr::null_mut(), fresh, Ordering::AcqRel, Ordering::Acquire) {
+        // SAFETY: `fresh` is valid for ever, by `map_page`; so is what another thread published.
+        Ok(_) => unsafe { &*fresh },
+        // SAFETY: as above.
+        Err(theirs) => unsafe { &*theirs },
+    }
+}
+
+fn map_page() -> *mut AtomicPtr<Process> {
+    const SIZE: usize = 4096;
+    let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: a new anonymous mapping where the kernel chooses.
+    let address = unsafe { libc::mmap(ptr::null_mut(), SIZE, protection, flags, -1, 0) };
+    if address == libc::MAP_FAILED {
+        // No page to be had: then a child of fork is not told apart, but everything else works.
+        return Box::into_raw(Box::new(AtomicPtr::new(ptr::null_mut())));
+    }
+    // SAFETY: the range was just mapped.
+    unsafe { libc::madvise(address.cast::<c_void>(), SIZE, libc::MADV_WIPEONFORK) };
+    address.cast()
+}
