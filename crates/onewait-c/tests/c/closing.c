@@ -76,7 +76,7 @@ static void under_load(void (*body)(void)) {
 static void writes_stay_in_their_file(void) {
     static char buffer[depth][BLOCK], back[BLOCK];
     struct aiocb cb[depth];
-    for (int round = 0; round < 240; round++) {
+    for (TURNS(round, 240)) {
         int fd = open("right", O_RDWR | O_CREAT | O_TRUNC | (round / ways % 4 == 3 ? O_SYNC : 0), 0600);
         CHECK(fd >= 0);
         for (int i = 0; i < depth; i++) {
@@ -84,7 +84,7 @@ static void writes_stay_in_their_file(void) {
             cb[i] = REQUEST(fd, buffer[i], BLOCK, i * BLOCK);
             CHECK_EQ(aio_write(&cb[i]), 0);
         }
-        replace(round % ways, fd, "wrong");
+        replace((int)(round % ways), fd, "wrong");
         for (int i = 0; i < depth; i++) CHECK_EQ(finish(&cb[i]), BLOCK);
         CHECK_EQ(pread(fd, back, 1, 0), 0);
         CHECK_EQ(close(fd), 0);
@@ -108,7 +108,7 @@ static void reads_stay_in_their_file(void) {
     for (int i = 0; i < depth; i++) CHECK_EQ(pwrite(wrong, buffer[0], BLOCK, i * BLOCK), BLOCK);
     CHECK_EQ(close(wrong), 0);
     int right = pattern_file("right", depth * BLOCK);
-    for (int round = 0; round < 240; round++) {
+    for (TURNS(round, 240)) {
         CHECK_EQ(posix_fadvise(right, 0, 0, POSIX_FADV_DONTNEED), 0);
         int fd = open("right", O_RDWR);
         CHECK(fd >= 0);
@@ -117,7 +117,7 @@ static void reads_stay_in_their_file(void) {
             cb[i] = REQUEST(fd, buffer[i], BLOCK, i * BLOCK);
             CHECK_EQ(aio_read(&cb[i]), 0);
         }
-        replace(round % ways, fd, "wrong");
+        replace((int)(round % ways), fd, "wrong");
         for (int i = 0; i < depth; i++) {
             CHECK_EQ(finish(&cb[i]), BLOCK);
             check_pattern(buffer[i], BLOCK, i * BLOCK);
@@ -205,7 +205,7 @@ TEST(ours, closed_pipe_and_socket_with_a_write_in_flight_reach_their_end) { reac
 TEST(same, closed_file_is_unlocked_at_once) {
     static char buffer[16 * BLOCK];
     int other = pattern_file("data", sizeof buffer);
-    for (int round = 0; round < 300; round++) {
+    for (TURNS(round, 300)) {
         int fd = open("data", O_RDWR);
         CHECK_EQ(flock(fd, LOCK_EX | LOCK_NB), 0);
         struct aiocb cb = REQUEST(fd, buffer, sizeof buffer, 0);
@@ -243,7 +243,7 @@ TEST(same, closed_program_can_be_run_at_once) {
 TEST(same, closed_descriptors_do_not_pile_up) {
     static char buffer[BLOCK];
     int fd = pattern_file("data", BLOCK);
-    for (int i = 0; i < 5000; i++) {
+    for (TURNS(i, 5000)) {
         int copy = dup(fd);
         CHECK(copy >= 0 && copy < 64); /* the lowest free number: a leak would push it up */
         struct aiocb cb = REQUEST(copy, buffer, BLOCK, 0);

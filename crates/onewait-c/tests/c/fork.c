@@ -140,7 +140,7 @@ TEST(better, fork_lets_the_child_inherit_no_request) {
 TEST(ours, fork_between_submit_and_reap_again_and_again) {
     int fd = pattern_file("data", 64 * BLOCK);
     static struct batch batch;
-    for (int i = 0; i < 60; i++) {
+    for (TURNS(i, 60)) {
         start_batch(&batch, fd);
         pid_t child = CHILD({ use_all_of_aio(fd); });
         if (i % 2) finish_batch(&batch);
@@ -166,13 +166,13 @@ TEST(ours, fork_while_other_threads_submit) {
     int fd = pattern_file("data", 64 * BLOCK);
     pthread_t thread[3];
     for (int i = 0; i < 3; i++) start_thread(&thread[i], submit_until_told, &fd);
-    for (int i = 0; i < 80; i++) child_succeeds(CHILD({ use_all_of_aio(fd); }));
+    for (TURNS(i, 80)) child_succeeds(CHILD({ use_all_of_aio(fd); }));
     atomic_store(&stop, 1);
     for (int i = 0; i < 3; i++) join_thread(thread[i]);
 }
 
 static void *fork_often(void *arg) {
-    for (int i = 0; i < 40; i++) child_succeeds(CHILD({ use_all_of_aio(*(int *)arg); }));
+    for (TURNS(i, 40)) child_succeeds(CHILD({ use_all_of_aio(*(int *)arg); }));
     atomic_store(&stop, 1);
     return NULL;
 }
@@ -222,7 +222,7 @@ TEST(ours, fork_by_a_raw_clone) {
 TEST(same, fork_and_exit_at_once_leaves_the_parents_requests_alone) {
     int fd = pattern_file("data", 64 * BLOCK);
     static struct batch batch;
-    for (int i = 0; i < 100; i++) {
+    for (TURNS(i, 100)) {
         start_batch(&batch, fd);
         pid_t pid = fork();
         CHECK(pid >= 0);

@@ -68,6 +68,9 @@ HELPER void join_thread(pthread_t thread) {
     CHECK_EQ(pthread_timedjoin_np(thread, NULL, &t), 0);
 }
 
+/* Turn after turn, fewer on a machine that is too busy for all of them. */
+#define TURNS(I, MOST) int64_t end_##I = now_ms() + 4000, I = 0; I < (MOST) && now_ms() < end_##I; I++
+
 /* A small generator, one a thread: xorshift. */
 HELPER uint64_t next_random(uint64_t *state) {
     *state ^= *state << 13;

@@ -369,7 +369,7 @@ TEST(better, thread_by_thread_each_waits_for_a_list_of_its_own) {
 /* ---- cancelled threads ----------------------------------------------------------------------------------------- */
 
 TEST(same, thread_is_cancelled_in_aio_suspend_and_the_request_goes_on) {
-    for (int i = 0; i < 50; i++) {
+    for (TURNS(i, 50)) {
         struct three three;
         prepare_three(&three);
         CHECK_EQ(aio_read(&three.cb[0]), 0);
@@ -409,7 +409,7 @@ static void *submit_and_suspend_for_ever(void *arg) {
 TEST(same, thread_after_thread_is_cancelled_at_work) {
     int fd = pattern_file("data", BLOCK);
     uint64_t random = 88172645463325252u;
-    for (int i = 0; i < 150; i++) {
+    for (TURNS(i, 150)) {
         if (i % 4 == 0) CHECK_EQ(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
         pthread_t thread;
         start_thread(&thread, submit_and_suspend_for_ever, &fd);
