@@ -38,24 +38,7 @@ static void use_all_of_aio(int fd) {
     CHECK_EQ(close(own), 0);
     CHECK_EQ(unlink(name), 0);
 
-    struct aiocb cb[8], *list[8];
-    for (int round = 0; round < 2; round++) {
-        memset(buffer, 0, sizeof buffer);
-        for (int i = 0; i < 8; i++) {
-            cb[i] = REQUEST(fd, buffer[i], BLOCK, i * BLOCK);
-            cb[i].aio_lio_opcode = LIO_READ;
-            list[i] = &cb[i];
-        }
-        struct sigevent event = {.sigev_notify = SIGEV_THREAD, .sigev_value.sival_int = 1};
-        event.sigev_notify_function = count_notification;
-        CHECK_EQ(round == 0 ? lio_listio(LIO_WAIT, list, 8, NULL) : lio_listio(LIO_NOWAIT, list, 8, &event), 0);
-        if (round == 1) EVENTUALLY(atomic_load(&notifications) == 1);
-        for (int i = 0; i < 8; i++) {
-            CHECK_EQ(finish(&cb[i]), BLOCK);
-            check_pattern(buffer[i], BLOCK, i * BLOCK);
-        }
-    }
-
+    /* Before any notification by a thread: such a thread has an empty mask, and would take the signal. */
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGRTMIN);
@@ -77,6 +60,24 @@ static void use_all_of_aio(int fd) {
     CHECK_EQ(finish(&one), 5);
     CHECK_EQ(close(ends[0]), 0);
     CHECK_EQ(close(ends[1]), 0);
+
+    struct aiocb cb[8], *list[8];
+    for (int round = 0; round < 2; round++) {
+        memset(buffer, 0, sizeof buffer);
+        for (int i = 0; i < 8; i++) {
+            cb[i] = REQUEST(fd, buffer[i], BLOCK, i * BLOCK);
+            cb[i].aio_lio_opcode = LIO_READ;
+            list[i] = &cb[i];
+        }
+        struct sigevent event = {.sigev_notify = SIGEV_THREAD, .sigev_value.sival_int = 1};
+        event.sigev_notify_function = count_notification;
+        CHECK_EQ(round == 0 ? lio_listio(LIO_WAIT, list, 8, NULL) : lio_listio(LIO_NOWAIT, list, 8, &event), 0);
+        if (round == 1) EVENTUALLY(atomic_load(&notifications) == 1);
+        for (int i = 0; i < 8; i++) {
+            CHECK_EQ(finish(&cb[i]), BLOCK);
+            check_pattern(buffer[i], BLOCK, i * BLOCK);
+        }
+    }
 }
 
 /* A batch of reads of the pattern file, and one of a pipe that only the test feeds. */
