@@ -30,6 +30,19 @@ fn before_close(fd: c_int) {
     }
 }
 
+/// `new` is about to mean the file of `old`.
+fn before_replacing(old: c_int, new: c_int) {
+    if old == new || process::existing().is_none() {
+        return;
+    }
+    let _kept = errno::Kept::new();
+    // SAFETY: no pointers.
+    if unsafe { libc::fcntl(old, libc::F_GETFD) } >= 0 {
+        before_close(new);
+        sys::vacate(new);
+    }
+}
+
 /// `close(2)`. The library's own descriptors are none as far as the program is concerned: EBADF.
 ///
 /// # Safety
@@ -44,35 +57,23 @@ pub unsafe extern "C-unwind" fn close(fd: c_int) -> c_int {
     unsafe { real_close(fd) }
 }
 
-/// `dup2(2)`. Cannot take the place of one of the library's own descriptors: EBUSY.
+/// `dup2(2)`.
 ///
 /// # Safety
 /// As the original.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dup2(old: c_int, new: c_int) -> c_int {
-    if old != new {
-        if is_ours(new) {
-            errno::set(Errno(libc::EBUSY));
-            return -1;
-        }
-        before_close(new);
-    }
+    before_replacing(old, new);
     call_real!(c"dup2" as unsafe extern "C" fn(c_int, c_int) -> c_int, (old, new), -1)
 }
 
-/// `dup3(2)`. Cannot take the place of one of the library's own descriptors: EBUSY.
+/// `dup3(2)`.
 ///
 /// # Safety
 /// As the original.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dup3(old: c_int, new: c_int, flags: c_int) -> c_int {
-    if old != new {
-        if is_ours(new) {
-            errno::set(Errno(libc::EBUSY));
-            return -1;
-        }
-        before_close(new);
-    }
+    before_replacing(old, new);
     call_real!(c"dup3" as unsafe extern "C" fn(c_int, c_int, c_int) -> c_int, (old, new, flags), -1)
 }
 

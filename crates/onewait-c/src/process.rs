@@ -5,6 +5,7 @@
 //! state, and makes its own. That holds for every kind of fork, also for those that bypass `pthread_atfork`.
 
 use crate::posix_aio::{Notifier, PosixRequest};
+use onewait::Errno;
 use onewait::aio::Engine;
 use onewait::counters::{self, Counters, Event};
 use onewait::driver::Choice;
@@ -14,6 +15,8 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// What a process has once it has used AIO. Never freed: its threads and signal handlers may look at any time.
 pub(crate) struct Process {
+    /// Whether the driver that was strictly asked for works.
+    usable: Result<(), Errno>,
     /// Carries out requests.
     pub(crate) engine: Engine<PosixRequest>,
     /// Delivers what could not be delivered at once.
@@ -40,16 +43,30 @@ pub(crate) fn current() -> &'static Process {
     existing().unwrap_or_else(start)
 }
 
+/// Whether requests can be made at all.
+///
+/// # Errors
+/// EAGAIN if a driver was asked for strictly, and the system refuses it.
+#[inline]
+pub(crate) fn usable() -> Result<(), Errno> {
+    current().usable
+}
+
 #[cold]
 fn start() -> &'static Process {
     counters::adopt();
-    onewait::sys::forget_inherited_descriptors();
+    onewait::sys::forget_own_descriptors();
     let choice = Choice::from_environment().unwrap_or_else(|error| {
         // A preloaded library has no better place to complain; the program goes on.
         eprintln!("onewait: {error}");
         Choice::Probe
     });
-    let fresh = Box::into_raw(Box::new(Process { engine: Engine::new(choice), notifier: Notifier::default() }));
+    let engine = Engine::new(choice);
+    let fresh = Box::into_raw(Box::new(Process {
+        usable: engine.check_choice().map_err(|_| Errno::AGAIN),
+        engine,
+        notifier: Notifier::default(),
+    }));
     let cell = page();
     match cell.compare_exchange(ptr::null_mut(), fresh, Ordering::AcqRel, Ordering::Acquire) {
         Ok(_) => {

@@ -45,11 +45,20 @@ pub(super) fn sync(block: &Aiocb, op: c_int) -> Result<(), Errno> {
         _ => return Err(Errno::INVAL),
     };
     sys::status_flags(block.fd)?;
+    process::usable()?;
     submit(block, Operation::new(code, block.fd), Manner::alone())
 }
 
 /// A read or a write in the manner of the caller.
 pub(super) fn transfer_as(block: &Aiocb, code: Code, manner: Manner) -> Result<(), Errno> {
+    if !(0..=HIGHEST_PRIORITY).contains(&block.priority) {
+        block.publish(Err(Errno::INVAL));
+        return Err(Errno::INVAL);
+    }
+    if let Err(errno) = process::usable() {
+        block.publish(Err(errno));
+        return Err(errno);
+    }
     let operation = Operation {
         address: block.buffer as usize,
         length: block.length.min(MAX_LENGTH) as u32,
@@ -66,30 +75,32 @@ pub(super) fn refuse(block: &Aiocb, errno: Errno) {
     Notification::of(&block.event).send();
 }
 
-/// What the kernel says of lengths before it cuts them.
-fn check_length(block: &Aiocb, operation: &Operation) -> Result<(), Errno> {
+/// A length that the kernel refuses, or that it refuses at this offset: it is asked in what way. `None` if it is none.
+fn refused_length(block: &Aiocb, operation: &Operation) -> Option<Outcome> {
     let is_transfer = operation.is_read() || operation.is_write();
     let end = i64::try_from(block.length).ok().and_then(|length| block.offset.checked_add(length));
-    if !is_transfer || end.is_some() || block.offset < 0 {
-        return Ok(());
+    if !is_transfer || end.is_some() {
+        return None;
     }
-    sys::status_flags(block.fd)?;
-    if block.length > isize::MAX as usize || sys::seekable(block.fd) { Err(Errno::INVAL) } else { Ok(()) }
+    // SAFETY: the kernel refuses such lengths before it looks at the buffer.
+    let answer =
+        unsafe { sys::refused_transfer(block.fd, operation.is_read(), block.buffer, block.length, block.offset) };
+    match answer {
+        // Without positions, only the length counts.
+        Err(sys::ESPIPE) => None,
+        answer => Some(answer),
+    }
 }
 
 fn submit(block: &Aiocb, operation: Operation, manner: Manner) -> Result<(), Errno> {
-    if !(0..=HIGHEST_PRIORITY).contains(&block.priority) {
-        block.publish(Err(Errno::INVAL));
-        return Err(Errno::INVAL);
-    }
     let process = process::current();
     let notification = Notification::of(&block.event);
     block.begin();
     let started = Counters::current().is_timed().then(Instant::now);
-    let attempt = match check_length(block, &operation) {
+    let attempt = match refused_length(block, &operation) {
         // SAFETY: the buffer is the program's, valid until the request ends, or the kernel answers EFAULT.
-        Ok(()) => unsafe { inline::attempt(operation) },
-        Err(errno) => Attempt::Done(Err(errno)),
+        None => unsafe { inline::attempt(operation) },
+        Some(outcome) => Attempt::Done(outcome),
     };
     let result = match attempt {
         Attempt::Done(outcome) => {
@@ -144,5 +155,7 @@ fn queue(
     let payload = PosixRequest { block: BlockPointer(block), key, notification, group: manner.group };
     let submission = Submission { operation, before, started, payload };
     // SAFETY: the buffer is the program's, valid until the request ends; the key is fresh.
-    unsafe { process.engine.submit(key, submission, standing, manner.flush) }
+    let submitted = unsafe { process.engine.submit(key, submission, standing, manner.flush) };
+    // Whatever there was too little of, this is what `<aio.h>` calls it.
+    submitted.map_err(|_| Errno::AGAIN)
 }

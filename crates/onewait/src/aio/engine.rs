@@ -14,12 +14,13 @@ use super::ring_thread::RingThread;
 use super::slots::{Key, Slots};
 use crate::counters::{Counters, Event, Route};
 use crate::driver::operation::Operation;
+use crate::driver::uring::Ring;
 use crate::driver::{Choice, DriverKind, is_refusal};
 use crate::errno::Errno;
 use crate::sys::{self, FileKind};
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 /// Nothing was queued yet.
@@ -37,7 +38,9 @@ pub struct Engine<P: Payload> {
     /// FRESH, OWN or SHARED; only grows. OWN is left by the owner's thread alone.
     phase: AtomicU8,
     own: OnceLock<OwnRing<P>>,
-    shared: OnceLock<Result<Shared<P>, Errno>>,
+    shared: OnceLock<Shared<P>>,
+    /// Held while the driver is started; never on a path that a signal handler may take.
+    starting: Mutex<()>,
 }
 
 enum Shared<P: Payload> {
@@ -78,6 +81,7 @@ impl<P: Payload> Engine<P> {
             phase: AtomicU8::new(FRESH),
             own: OnceLock::new(),
             shared: OnceLock::new(),
+            starting: Mutex::new(()),
         }
     }
 
@@ -110,12 +114,18 @@ impl<P: Payload> Engine<P> {
         standing: Standing,
         flush: bool,
     ) -> Result<(), Errno> {
-        let Submission { operation, before, started, payload } = submission;
+        let Submission { mut operation, before, started, payload } = submission;
+        let is_shared = self.phase.load(Ordering::Acquire) == SHARED;
+        let mut kind = FileKind::Other;
+        if !is_shared || operation.is_write() || operation.is_sync() || operation.is_stream() {
+            (kind, operation.file) = sys::identify(operation.fd);
+        }
+        let may_own = !is_shared && standing == Standing::Private && kind == FileKind::Storage;
         // SAFETY: the slot is the caller's, who gives it to us.
         if let Some(body) = unsafe { self.slots.body(key) } {
             *body = Some(Body::Request(Request::new(operation, payload, before, started)));
         }
-        let submitted = self.route(key, &operation, standing, flush);
+        let submitted = self.route(key, &operation, may_own, flush);
         match submitted {
             Ok(route) => Counters::current().submitted(operation.kind(), route),
             Err(_) => {
@@ -130,9 +140,9 @@ impl<P: Payload> Engine<P> {
         submitted.map(drop)
     }
 
-    fn route(&self, key: Key, operation: &Operation, standing: Standing, flush: bool) -> Result<Route, Errno> {
+    fn route(&self, key: Key, operation: &Operation, may_own: bool, flush: bool) -> Result<Route, Errno> {
         if self.phase.load(Ordering::Acquire) != SHARED
-            && let Some(own) = self.own_ring_for(operation, standing)
+            && let Some(own) = self.own_ring_for(operation, may_own)
         {
             self.busy.add(operation.fd);
             own.submit(key, flush);
@@ -154,13 +164,11 @@ impl<P: Payload> Engine<P> {
         }
     }
 
-    /// The own ring, if this request may go there; makes it when the first one may.
-    fn own_ring_for(&self, operation: &Operation, standing: Standing) -> Option<&OwnRing<P>> {
-        let may_own = standing == Standing::Private
-            && self.choice.allows(DriverKind::Uring)
-            // A request may take for ever, or signal the thread that submits it: not here.
-            && sys::kind_of(operation.fd) == FileKind::Storage
-            && !(operation.is_write() && sys::has_size_limit());
+    /// The own ring, if this request may go there; makes it when the first one may. A request that may take for ever, or
+    /// raise a signal in the thread that submits it, may not.
+    fn own_ring_for(&self, operation: &Operation, may_own: bool) -> Option<&OwnRing<P>> {
+        let may_own =
+            may_own && self.choice.allows(DriverKind::Uring) && !(operation.is_write() && sys::has_size_limit());
         // Where the ring is refused, the driver's own attempt will say why.
         if may_own
             && self.phase.load(Ordering::Acquire) == FRESH
@@ -205,13 +213,36 @@ impl<P: Payload> Engine<P> {
         {
             own.flush();
         }
-        if let Some(Ok(Shared::Uring(thread))) = self.shared.get() {
+        if let Some(Shared::Uring(thread)) = self.shared.get() {
             thread.wake();
         }
     }
 
+    /// The driver, started if need be. A start that failed is tried again: what was missing may be there now.
     fn shared(&self) -> Result<&Shared<P>, Errno> {
-        self.shared.get_or_init(|| self.start()).as_ref().map_err(|errno| *errno)
+        if let Some(shared) = self.shared.get() {
+            return Ok(shared);
+        }
+        let _starting = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shared) = self.shared.get() {
+            return Ok(shared);
+        }
+        let started = self.start()?;
+        Ok(self.shared.get_or_init(|| started))
+    }
+
+    /// Whether the driver that was strictly asked for works here. Requests that need no driver are refused as well where
+    /// it does not, so that nobody takes the one for the other.
+    ///
+    /// # Errors
+    /// What the system refuses it with.
+    pub fn check_choice(&self) -> Result<(), Errno> {
+        if self.choice != Choice::Strict(DriverKind::Uring) || self.driver().is_some() {
+            return Ok(());
+        }
+        Ring::new().map(drop).inspect_err(|errno| {
+            Counters::current().driver(true, &format!("io_uring was asked for and is refused: {errno}"));
+        })
     }
 
     fn start(&self) -> Result<Shared<P>, Errno> {
@@ -223,10 +254,7 @@ impl<P: Payload> Engine<P> {
                     return Ok(Shared::Uring(thread));
                 }
                 Err(errno) if self.choice.allows(DriverKind::Epoll) && is_refusal(errno) => refused = Some(errno),
-                Err(errno) => {
-                    Counters::current().driver(true, &format!("io_uring was asked for and is refused: {errno}"));
-                    return Err(errno);
-                }
+                Err(errno) => return Err(errno),
             }
         }
         let core = EpollCore::start(Arc::clone(&self.slots), Arc::clone(&self.busy))?;
@@ -272,8 +300,8 @@ impl<P: Payload> Engine<P> {
             return Ok(own.cancel(target));
         }
         match self.shared.get() {
-            Some(Ok(Shared::Uring(thread))) => thread.cancel(target),
-            Some(Ok(Shared::Epoll(core))) => Ok(core.cancel(target)),
+            Some(Shared::Uring(thread)) => thread.cancel(target),
+            Some(Shared::Epoll(core)) => Ok(core.cancel(target)),
             _ => Ok(Verdict::default()),
         }
     }
@@ -297,8 +325,8 @@ impl<P: Payload> Engine<P> {
         }
         match self.shared.get() {
             // Out of slots: then a close waits until there is one.
-            Some(Ok(Shared::Uring(thread))) => while thread.close(fd).is_err() {},
-            Some(Ok(Shared::Epoll(core))) => core.close(fd),
+            Some(Shared::Uring(thread)) => while thread.close(fd).is_err() {},
+            Some(Shared::Epoll(core)) => core.close(fd),
             _ => {}
         }
     }
@@ -306,8 +334,8 @@ impl<P: Payload> Engine<P> {
     /// Which driver carries requests out; `None` before the first one.
     pub fn driver(&self) -> Option<DriverKind> {
         match self.shared.get() {
-            Some(Ok(Shared::Uring(_))) => Some(DriverKind::Uring),
-            Some(Ok(Shared::Epoll(_))) => Some(DriverKind::Epoll),
+            Some(Shared::Uring(_)) => Some(DriverKind::Uring),
+            Some(Shared::Epoll(_)) => Some(DriverKind::Epoll),
             _ => self.own.get().map(|_| DriverKind::Uring),
         }
     }

@@ -14,7 +14,7 @@ use super::slots::Key;
 use crate::counters::Route;
 use crate::driver::epoll::{Epoll, Sink};
 use crate::errno::Errno;
-use crate::sys::MaskedSignals;
+use crate::sys::{FileId, MaskedSignals};
 use std::collections::HashMap;
 use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -129,19 +129,16 @@ impl<P: Payload> EpollCore<P> {
     pub(crate) fn close(&self, fd: RawFd) {
         let _masked = MaskedSignals::new();
         let mut state = self.ends.lock();
-        let mut held = Vec::new();
-        state.order.forget(fd, &mut held);
-        for key in held {
-            // SAFETY: what is held back belongs to whoever holds the lock.
-            let Some(Some(Body::Request(request))) = (unsafe { self.ends.slots.body(key) }) else { continue };
-            request.pin(&self.ends.busy);
-            if let Some(live) = state.live.get_mut(&key) {
+        state.order.forget(FileId::of_number(fd));
+        for (key, live) in state.live.iter_mut().filter(|(_, live)| live.fd == fd) {
+            // Those under way keep their file; the number means another one from now on.
+            live.fd = -1;
+            if live.is_held {
+                // SAFETY: what is held back belongs to whoever holds the lock.
+                let Some(Some(Body::Request(request))) = (unsafe { self.ends.slots.body(*key) }) else { continue };
+                request.pin(&self.ends.busy);
                 live.fd = request.operation.fd;
             }
-        }
-        // Those under way keep their file; the number means another one from now on.
-        for live in state.live.values_mut().filter(|live| live.fd == fd) {
-            live.fd = -1;
         }
         drop(state);
         self.driver.close(fd);

@@ -2,20 +2,21 @@
 //!
 //! Requests are unordered, with three exceptions:
 //!
-//! - `fsync` covers every earlier write to the same descriptor, and nothing else (rules 57–59): it is held back until
+//! - `fsync` covers every earlier write to the same file, and nothing else (rules 57–59): it is held back until
 //!   those have completed. Writes are counted in epochs; an `fsync` closes the current epoch and waits for it and the ones
 //!   before.
 //! - On something without positions (a pipe, a socket, a terminal) the first request asked for the first bytes: one
 //!   request a direction is with the driver, the others wait in a lane.
 //! - Appending writes go to the file in the order of the calls (POSIX, `aio_write`): a lane as well.
 //!
-//! A descriptor number names a file only until it is closed; then [`Order::forget`] cuts the tie, and what is still
-//! waiting goes on under its own number.
+//! Files are told apart by what they are, not by descriptor: a file may have several. Only what has no identity of its
+//! own (an eventfd, a terminal) is known by its number, which names it only until it is closed; then [`Order::forget`]
+//! cuts the tie.
 
 use super::slots::Key;
 use crate::driver::operation::Operation;
+use crate::sys::FileId;
 use std::collections::{HashMap, VecDeque};
-use std::os::fd::RawFd;
 
 /// Which rule a request falls under; kept with the request until it is done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,7 +67,7 @@ struct File {
     /// Writes of the current epoch, whose number is `first + closed.len()`.
     writes: usize,
     lanes: [Lane; 2],
-    fd: RawFd,
+    name: FileId,
 }
 
 impl File {
@@ -88,7 +89,7 @@ impl File {
 #[derive(Default)]
 pub(crate) struct Order {
     files: HashMap<u64, File>,
-    names: HashMap<RawFd, u64>,
+    names: HashMap<FileId, u64>,
     last: u64,
 }
 
@@ -103,17 +104,17 @@ impl Order {
         };
         let counted = operation.is_write();
         if operation.is_sync() {
-            return (Ticket::default(), !self.hold_sync(key, operation.fd));
+            return (Ticket::default(), !self.hold_sync(key, operation.file));
         }
         if lane.is_none() && !counted {
             return (Ticket::default(), true);
         }
         let last = &mut self.last;
-        let id = *self.names.entry(operation.fd).or_insert_with(|| {
+        let id = *self.names.entry(operation.file).or_insert_with(|| {
             *last += 1;
             *last
         });
-        let file = self.files.entry(id).or_insert_with(|| File { fd: operation.fd, ..File::default() });
+        let file = self.files.entry(id).or_insert_with(|| File { name: operation.file, ..File::default() });
         let ticket = Ticket { file: id, epoch: file.first + file.closed.len() as u64, counted, lane };
         if counted {
             file.writes += 1;
@@ -128,8 +129,8 @@ impl Order {
         (ticket, may_go)
     }
 
-    fn hold_sync(&mut self, key: Key, fd: RawFd) -> bool {
-        let Some(file) = self.names.get(&fd).and_then(|id| self.files.get_mut(id)) else { return false };
+    fn hold_sync(&mut self, key: Key, file: FileId) -> bool {
+        let Some(file) = self.names.get(&file).and_then(|id| self.files.get_mut(id)) else { return false };
         if file.writes > 0 {
             let epoch = Epoch { writes: std::mem::take(&mut file.writes), syncs: vec![key] };
             file.closed.push_back(epoch);
@@ -192,10 +193,10 @@ impl Order {
         if let Some(file) = self.files.get(&id)
             && file.is_idle()
         {
-            let fd = file.fd;
+            let name = file.name;
             self.files.remove(&id);
-            if self.names.get(&fd) == Some(&id) {
-                self.names.remove(&fd);
+            if self.names.get(&name) == Some(&id) {
+                self.names.remove(&name);
             }
         }
     }
@@ -206,12 +207,9 @@ impl Order {
         self.files.is_empty()
     }
 
-    /// The number `fd` is about to mean another file, or none: later requests on it are unrelated to earlier ones.
-    /// `held` receives those that are still held back; they need a descriptor of their own.
-    pub(crate) fn forget(&mut self, fd: RawFd, held: &mut Vec<Key>) {
-        let Some(file) = self.names.remove(&fd).and_then(|id| self.files.get(&id)) else { return };
-        held.extend(file.lanes.iter().flat_map(|lane| &lane.waiting));
-        held.extend(file.closed.iter().flat_map(|epoch| &epoch.syncs));
+    /// The name is about to mean another file, or none: later requests under it are unrelated to earlier ones.
+    pub(crate) fn forget(&mut self, name: FileId) {
+        self.names.remove(&name);
     }
 }
 
@@ -224,10 +222,14 @@ mod tests {
         Key::from_bits(1 << 32 | number)
     }
 
+    fn on(file: i32, code: Code) -> Operation {
+        Operation { file: FileId::of_number(file), ..Operation::new(code, 9) }
+    }
+
     #[test]
     fn fsync_waits_for_earlier_writes_and_not_for_later_ones() {
         let mut order = Order::default();
-        let (write, sync) = (Operation::new(Code::Write, 3), Operation::new(Code::Fsync, 3));
+        let (write, sync) = (on(3, Code::Write), on(3, Code::Fsync));
         let (first, may_go) = order.admit(key(1), &write);
         assert!(may_go);
         assert!(!order.admit(key(2), &sync).1);
@@ -242,16 +244,16 @@ mod tests {
     }
 
     #[test]
-    fn fsync_ignores_other_descriptors() {
+    fn fsync_ignores_other_files() {
         let mut order = Order::default();
-        order.admit(key(1), &Operation::new(Code::Write, 3));
-        assert!(order.admit(key(2), &Operation::new(Code::Fsync, 4)).1);
+        order.admit(key(1), &on(3, Code::Write));
+        assert!(order.admit(key(2), &on(4, Code::Fsync)).1);
     }
 
     #[test]
     fn a_second_fsync_waits_for_all_earlier_epochs() {
         let mut order = Order::default();
-        let (write, sync) = (Operation::new(Code::Write, 3), Operation::new(Code::Fsync, 3));
+        let (write, sync) = (on(3, Code::Write), on(3, Code::Fsync));
         let first = order.admit(key(1), &write).0;
         order.admit(key(2), &sync);
         let second = order.admit(key(3), &write).0;
@@ -266,7 +268,7 @@ mod tests {
     #[test]
     fn streams_go_one_by_one_in_each_direction() {
         let mut order = Order::default();
-        let stream = |code| Operation { offset: STREAM, ..Operation::new(code, 5) };
+        let stream = |code| Operation { offset: STREAM, ..on(5, code) };
         let (first, may_go) = order.admit(key(1), &stream(Code::Read));
         assert!(may_go);
         let (second, may_go) = order.admit(key(2), &stream(Code::Read));
@@ -282,10 +284,10 @@ mod tests {
     #[test]
     fn a_withdrawn_write_no_longer_holds_back_an_fsync() {
         let mut order = Order::default();
-        let append = Operation { append: true, ..Operation::new(Code::Write, 3) };
+        let append = Operation { append: true, ..on(3, Code::Write) };
         let first = order.admit(key(1), &append).0;
         let second = order.admit(key(2), &append).0;
-        order.admit(key(3), &Operation::new(Code::Fsync, 3));
+        order.admit(key(3), &on(3, Code::Fsync));
         let mut released = Vec::new();
         assert!(order.withdraw(key(2), second, &mut released));
         assert!(!order.withdraw(key(1), first, &mut released));
@@ -297,12 +299,10 @@ mod tests {
     #[test]
     fn a_reused_number_is_another_file() {
         let mut order = Order::default();
-        let read = Operation { offset: STREAM, ..Operation::new(Code::Read, 5) };
+        let read = Operation { offset: STREAM, ..on(5, Code::Read) };
         order.admit(key(1), &read);
         order.admit(key(2), &read);
-        let mut held = Vec::new();
-        order.forget(5, &mut held);
-        assert_eq!(held, [key(2)]);
+        order.forget(FileId::of_number(5));
         assert!(order.admit(key(3), &read).1);
     }
 }

@@ -9,7 +9,9 @@ use super::payload::{Payload, Waiters};
 use super::request::{Body, Place, Reply, Request, Target, Verdict, verdict};
 use super::slots::{Key, Slots};
 use crate::counters::Counters;
+use crate::driver::doorbell::Doorbell;
 use crate::driver::uring::{Completion, Entered, Ring, Stay};
+use crate::sys::FileId;
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -41,14 +43,16 @@ pub(crate) struct RingCore<P: Payload> {
     staged: Vec<RawFd>,
     /// Where `order` puts what may go on; kept for its memory.
     released: Vec<Key>,
-    doorbell: Option<RawFd>,
+    doorbell: Option<Arc<Doorbell>>,
+    /// Whether the ring waits for the doorbell.
+    is_armed: bool,
 }
 
 #[derive(Clone, Copy)]
 enum Entry {
     Request(Key),
     Cancel { target: Key, user_data: u64 },
-    Doorbell(RawFd),
+    Doorbell,
 }
 
 /// Who waits for an answer: the slot that the question came in, if it came in one, and where the answer goes.
@@ -103,13 +107,21 @@ impl<P: Payload> RingCore<P> {
             staged: Vec::with_capacity(256),
             released: Vec::with_capacity(64),
             doorbell: None,
+            is_armed: false,
         }
     }
 
-    /// Watches an eventfd of ours, so that a signal on it ends a wait in the ring.
-    pub(crate) fn watch_doorbell(&mut self, fd: RawFd) {
-        self.doorbell = Some(fd);
-        self.put(Entry::Doorbell(fd));
+    /// Lets signals on the doorbell end waits in the ring, where [`RingCore::arm`] was called before the wait.
+    pub(crate) fn set_doorbell(&mut self, doorbell: Arc<Doorbell>) {
+        self.doorbell = Some(doorbell);
+    }
+
+    /// From now on, a signal on the doorbell ends the next wait.
+    pub(crate) fn arm(&mut self) {
+        if !self.is_armed && self.doorbell.is_some() {
+            self.is_armed = true;
+            self.put(Entry::Doorbell);
+        }
     }
 
     pub(crate) fn ring(&self) -> &Ring {
@@ -184,7 +196,11 @@ impl<P: Payload> RingCore<P> {
                 true
             }
             Entry::Cancel { target, user_data } => self.ring.stage_cancel(target.to_bits(), user_data),
-            Entry::Doorbell(fd) => self.ring.stage_doorbell(fd, DOORBELL),
+            Entry::Doorbell => {
+                let Some(doorbell) = &self.doorbell else { return true };
+                // SAFETY: `ring` is declared, and so dropped, before `doorbell`.
+                unsafe { doorbell.stage(&mut self.ring, DOORBELL) }
+            }
         }
     }
 
@@ -229,11 +245,7 @@ impl<P: Payload> RingCore<P> {
 
     fn completed(&mut self, completion: Completion) {
         match completion.user_data {
-            DOORBELL => {
-                if let Some(fd) = self.doorbell.filter(|_| completion.is_last) {
-                    self.watch_doorbell(fd);
-                }
-            }
+            DOORBELL => self.is_armed = !completion.is_last,
             user_data if user_data & CANCELLATION != 0 => {
                 let targets = self.cancellations.iter_mut().flat_map(|cancellation| &mut cancellation.targets);
                 for target in targets.filter(|target| target.user_data == user_data) {
@@ -398,27 +410,23 @@ impl<P: Payload> RingCore<P> {
     }
 
     /// A descriptor is about to be closed: what is held back gets a descriptor of its own, and when nothing depends on the
-    /// number any more, the reply of `control` is sent and its slot given back.
+    /// number any more, the answer goes where `control` says.
     fn close(&mut self, fd: RawFd, control: Control) {
-        let mut held = Vec::new();
-        self.order.forget(fd, &mut held);
-        for key in held {
-            // SAFETY: what the order holds back was accepted and has not ended.
-            if let Some(Some(Body::Request(request))) = unsafe { self.slots.body(key) } {
-                request.pin(&self.busy);
-            }
-        }
+        self.order.forget(FileId::of_number(fd));
         let mut syncs = Vec::new();
         for key in self.slots.accepted() {
             // SAFETY: accepted slots stay ours until their end.
-            if let Some(Some(Body::Request(request))) = unsafe { self.slots.body(key) }
-                && request.operation.fd == fd
-                && request.place == Place::Driver
-            {
-                request.is_closed = true;
-                if request.operation.is_sync() {
-                    syncs.push(key);
-                }
+            let Some(Some(Body::Request(request))) = (unsafe { self.slots.body(key) }) else { continue };
+            if request.operation.fd != fd || request.is_closed {
+                continue;
+            }
+            if request.place == Place::Held {
+                request.pin(&self.busy);
+                continue;
+            }
+            request.is_closed = true;
+            if request.operation.is_sync() {
+                syncs.push(key);
             }
         }
         self.closes.push(Close { control, syncs });

@@ -10,10 +10,11 @@ use super::request::{Body, Reply, Target, Verdict, await_verdict};
 use super::ring_core::{RingCore, Table};
 use super::slots::Key;
 use crate::counters::{Counters, Event};
+use crate::driver::doorbell::Doorbell;
 use crate::driver::uring::{Ring, Stay};
 use crate::errno::Errno;
-use crate::sys::{self, EventFd};
-use std::os::fd::{AsRawFd, RawFd};
+use crate::sys;
+use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -22,7 +23,6 @@ use std::thread::JoinHandle;
 struct Shared<P: Payload> {
     slots: Arc<Table<P>>,
     mailbox: Mailbox,
-    doorbell: EventFd,
     /// Set by the engine thread before it sleeps, after which it looks into the mailbox once more; taken back by whoever
     /// rings the doorbell. Sequentially consistent, with the mailbox's head: one of the two sides sees the other.
     is_asleep: AtomicBool,
@@ -32,6 +32,7 @@ struct Shared<P: Payload> {
 /// The engine thread, as its users see it.
 pub(crate) struct RingThread<P: Payload> {
     shared: Arc<Shared<P>>,
+    doorbell: Arc<Doorbell>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -44,27 +45,26 @@ impl<P: Payload> RingThread<P> {
         let shared = Arc::new(Shared {
             slots,
             mailbox: Mailbox::new(),
-            doorbell: EventFd::new()?,
             is_asleep: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
         });
         let (report, reported) = mpsc::sync_channel(1);
         let theirs = Arc::clone(&shared);
-        let body = move || match Ring::new() {
-            Ok(ring) => {
-                let mut core = RingCore::new(ring, Arc::clone(&theirs.slots), busy);
-                core.watch_doorbell(theirs.doorbell.as_raw_fd());
-                let _ = report.send(Ok(()));
-                run(&mut core, &theirs);
+        let body = move || {
+            let ring = Ring::new().and_then(|ring| Ok((Arc::new(Doorbell::new(&ring)?), ring)));
+            match ring {
+                Ok((doorbell, ring)) => {
+                    let mut core = RingCore::new(ring, Arc::clone(&theirs.slots), busy);
+                    core.set_doorbell(Arc::clone(&doorbell));
+                    let _ = report.send(Ok(doorbell));
+                    run(&mut core, &theirs);
+                }
+                Err(errno) => drop(report.send(Err(errno))),
             }
-            Err(errno) => drop(report.send(Err(errno))),
         };
         let thread = sys::spawn("onewait-engine", body).map_err(|error| Errno::of(&error))?;
-        match reported.recv() {
-            Ok(Ok(())) => Ok(RingThread { shared, thread: Some(thread) }),
-            Ok(Err(errno)) => Err(errno),
-            Err(_) => Err(Errno::AGAIN),
-        }
+        let doorbell = reported.recv().unwrap_or(Err(Errno::AGAIN))?;
+        Ok(RingThread { shared, doorbell, thread: Some(thread) })
     }
 
     /// Hands a slot over; the engine thread may not know before [`RingThread::wake`].
@@ -79,7 +79,7 @@ impl<P: Payload> RingThread<P> {
         let is_asleep = &self.shared.is_asleep;
         if is_asleep.load(Ordering::SeqCst) && is_asleep.swap(false, Ordering::SeqCst) {
             Counters::current().event(Event::Doorbell);
-            self.shared.doorbell.signal();
+            self.doorbell.signal();
         }
     }
 
@@ -116,7 +116,7 @@ impl<P: Payload> Drop for RingThread<P> {
     /// Cancels what can be cancelled, and waits for the rest.
     fn drop(&mut self) {
         self.shared.is_stopping.store(true, Ordering::SeqCst);
-        self.shared.doorbell.signal();
+        self.doorbell.signal();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -140,6 +140,8 @@ fn run<P: Payload>(core: &mut RingCore<P>, shared: &Shared<P>) {
                 return;
             }
         }
+        // Armed before anybody can see that we sleep: a signal from then on ends the wait.
+        core.arm();
         shared.is_asleep.store(true, Ordering::SeqCst);
         let may_sleep = shared.mailbox.is_empty() && (was_cancelled || !shared.is_stopping.load(Ordering::SeqCst));
         if !may_sleep {

@@ -5,12 +5,13 @@
 //! to whoever took the slot, until it hands the key on (through a [`Mailbox`](super::mailbox::Mailbox) or a lock, which
 //! order the memory accesses), and in the end to whoever gives the slot back.
 
+use std::alloc::{Layout, alloc};
 use std::cell::UnsafeCell;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 const CHUNK: usize = 256;
-const CHUNKS: usize = 4096;
+const CHUNKS: usize = 1024;
 /// The most requests in flight at a time; one more is refused with EAGAIN.
 pub const CAPACITY: usize = CHUNK * CHUNKS;
 
@@ -181,22 +182,38 @@ impl<T> Slots<T> {
     }
 
     fn grow(&self) -> Option<u32> {
-        let index = self
-            .length
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |length| {
-                ((length as usize) < CAPACITY).then_some(length + 1)
-            })
-            .ok()?;
-        let chunk = &self.chunks[index as usize / CHUNK];
-        if chunk.load(Ordering::Acquire).is_null() {
-            let fresh = Box::into_raw(Box::new([const { Slot::new() }; CHUNK]));
-            if chunk.compare_exchange(ptr::null_mut(), fresh, Ordering::AcqRel, Ordering::Acquire).is_err() {
-                // SAFETY: `fresh` came from `Box::into_raw` just now and was not published: another thread was first.
-                drop(unsafe { Box::from_raw(fresh) });
+        let mut length = self.length.load(Ordering::Relaxed);
+        loop {
+            let chunk = self.chunks.get(length as usize / CHUNK)?;
+            // The chunk comes first, so that a slot that is counted exists.
+            if chunk.load(Ordering::Acquire).is_null() {
+                let fresh = allocate()?;
+                if chunk.compare_exchange(ptr::null_mut(), fresh, Ordering::AcqRel, Ordering::Acquire).is_err() {
+                    // SAFETY: `fresh` was allocated as a box is, and not published: another thread was first.
+                    drop(unsafe { Box::from_raw(fresh) });
+                }
+            }
+            match self.length.compare_exchange_weak(length, length + 1, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Some(length),
+                Err(now) => length = now,
             }
         }
-        Some(index)
     }
+}
+
+/// A chunk of free slots on the heap; `None` when memory is short.
+fn allocate<T>() -> Option<*mut [Slot<T>; CHUNK]> {
+    let layout = Layout::new::<[Slot<T>; CHUNK]>();
+    // SAFETY: the layout is not of size 0.
+    let chunk = unsafe { alloc(layout) }.cast::<Slot<T>>();
+    if chunk.is_null() {
+        return None;
+    }
+    for index in 0..CHUNK {
+        // SAFETY: within the allocation, which is valid for writing.
+        unsafe { chunk.add(index).write(Slot::new()) };
+    }
+    Some(chunk.cast())
 }
 
 impl<T> Slot<T> {
@@ -216,7 +233,7 @@ impl<T> Drop for Slots<T> {
         for chunk in &self.chunks {
             let chunk = chunk.load(Ordering::Acquire);
             if !chunk.is_null() {
-                // SAFETY: published chunks came from `Box::into_raw`, and `&mut self` says that nobody looks any more.
+                // SAFETY: chunks are allocated as boxes are, and `&mut self` says that nobody looks any more.
                 drop(unsafe { Box::from_raw(chunk) });
             }
         }

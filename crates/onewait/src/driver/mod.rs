@@ -7,6 +7,7 @@
 
 pub mod operation;
 
+pub(crate) mod doorbell;
 pub(crate) mod epoll;
 pub(crate) mod uring;
 

@@ -1,6 +1,7 @@
 //! What can be asked of a driver.
 
 use crate::counters::Kind;
+use crate::sys::FileId;
 use std::os::fd::RawFd;
 
 /// The most bytes that one system call transfers on Linux (`read(2)`, “Notes”).
@@ -49,12 +50,24 @@ pub struct Operation {
     pub direct: bool,
     /// A write that goes to the end of the file, whatever `offset` says (O_APPEND).
     pub append: bool,
+    /// Which file the descriptor stands for, where that matters: for what is ordered.
+    pub file: FileId,
 }
 
 impl Operation {
     /// An operation of `code` on `fd`, with everything else 0.
     pub const fn new(code: Code, fd: RawFd) -> Operation {
-        Operation { code, fd, address: 0, length: 0, offset: 0, nowait: false, direct: false, append: false }
+        Operation {
+            code,
+            fd,
+            address: 0,
+            length: 0,
+            offset: 0,
+            nowait: false,
+            direct: false,
+            append: false,
+            file: FileId::UNKNOWN,
+        }
     }
 
     /// How statistics call it.

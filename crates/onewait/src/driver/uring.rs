@@ -7,13 +7,14 @@
 
 use super::operation::{Code, Operation};
 use crate::errno::Errno;
-use crate::sys::{self, OwnNumber};
+use crate::sys;
 use io_uring::squeue::Entry;
 use io_uring::types::{Fd, FsyncFlags, Timespec};
-use io_uring::{EnterFlags, IoUring, opcode};
+use io_uring::{EnterFlags, IoUring, Probe, opcode};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::ptr;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 /// Entries of the submission queue: as many requests can be handed over by one system call.
@@ -22,6 +23,9 @@ const SUBMISSIONS: u32 = 256;
 const COMPLETIONS: u32 = 4096;
 /// Kernel threads for file operations that cannot be done otherwise, and for blocking reads of devices without a poll.
 const KERNEL_WORKERS: [u32; 2] = [32, 128];
+
+/// `FUTEX2_SIZE_U32 | FUTEX2_PRIVATE` of `linux/futex.h`.
+const FUTEX_PRIVATE_WORD: u32 = 2 | 128;
 
 /// `struct io_uring_getevents_arg`. Our own, because the crate's passes the size of libc's signal mask, and the kernel
 /// takes only its own.
@@ -70,20 +74,21 @@ pub(crate) struct Completion {
 }
 
 /// The ring of one thread.
+///
+/// It is entered by an index that its thread has registered, not by its descriptor: a program that closes every number it
+/// finds, or puts a file of its own on ours, does not take the ring away.
 pub(crate) struct Ring {
-    /// Dropped first: once the ring is closed, the number may be the program's.
-    _number: OwnNumber,
     ring: IoUring,
-    /// Added to every wait, where the kernel knows it (6.15): an idle ring is no load.
-    no_iowait: EnterFlags,
+    entrance: Entrance,
+    has_futex: bool,
 }
 
 impl Ring {
-    /// Makes a ring that the calling thread owns.
+    /// Makes a ring that the calling thread owns, and tries it with a real request.
     ///
     /// # Errors
-    /// Those of `io_uring_setup(2)`: ENOSYS and EPERM where it is forbidden, EINVAL where the kernel is too old (before
-    /// 6.1), ENOMEM where too little memory may be locked, EMFILE.
+    /// Those of `io_uring_setup(2)` and `io_uring_enter(2)`: ENOSYS, EPERM and EACCES where it is forbidden, EINVAL where the
+    /// kernel is too old (before 6.1), ENOMEM where too little memory may be locked, EMFILE.
     pub(crate) fn new() -> Result<Ring, Errno> {
         let mut submissions = SUBMISSIONS;
         let ring = loop {
@@ -93,11 +98,27 @@ impl Ring {
                 other => break other.map_err(|error| Errno::of(&error))?,
             }
         };
-        let no_iowait = if ring.params().is_feature_no_iowait() { EnterFlags::NO_IOWAIT } else { EnterFlags::empty() };
-        // Without the cap all is well, only less bounded (kernels before 5.15).
+        let mut flags = EnterFlags::GETEVENTS;
+        // So that an idle ring is no load (6.15).
+        flags.set(EnterFlags::NO_IOWAIT, ring.params().is_feature_no_iowait());
+        let entrance = match register(ring.as_raw_fd()) {
+            Some(index) => Entrance { ring: index, flags: flags | EnterFlags::REGISTERED_RING },
+            None => Entrance { ring: ring.as_raw_fd(), flags },
+        };
+        // Without the cap all is well, only less bounded.
         let _ = ring.submitter().register_iowq_max_workers(&mut KERNEL_WORKERS.clone());
-        let number = OwnNumber::new(ring.as_raw_fd());
-        Ok(Ring { _number: number, ring, no_iowait })
+        let mut probe = Probe::new();
+        let is_probed = ring.submitter().register_probe(&mut probe).is_ok();
+        let has_futex = is_probed && probe.is_supported(opcode::FutexWait::CODE);
+        let mut ring = Ring { ring, entrance, has_futex };
+        ring.push(opcode::Nop::new().build());
+        ring.enter(Stay::UntilCompletion)?;
+        ring.reap().map(|_| ring).ok_or(Errno::INVAL)
+    }
+
+    /// Whether the ring can wait for a futex (6.7).
+    pub(crate) fn has_futex(&self) -> bool {
+        self.has_futex
     }
 
     /// Stages an operation. False if the submission queue is full: enter, then try again.
@@ -113,10 +134,20 @@ impl Ring {
         self.push(opcode::AsyncCancel::new(target).build().user_data(user_data))
     }
 
-    /// Stages a watch on a descriptor of our own that completes at each new signal on it, for ever.
-    pub(crate) fn stage_doorbell(&mut self, fd: RawFd, user_data: u64) -> bool {
+    /// Stages a watch on an eventfd of our own that completes at each new signal on it, for ever.
+    pub(crate) fn stage_eventfd(&mut self, fd: RawFd, user_data: u64) -> bool {
         let events = (libc::EPOLLIN | libc::EPOLLET) as u32;
         self.push(opcode::PollAdd::new(Fd(fd), events).multi(true).build().user_data(user_data))
+    }
+
+    /// Stages a wait for a futex of our own: completes when it is woken, or at once if it does not hold `value`.
+    ///
+    /// # Safety
+    /// The word stays until the completion was seen, or the ring is dropped.
+    pub(crate) unsafe fn stage_futex(&mut self, word: &AtomicU32, value: u32, user_data: u64) -> bool {
+        let any = u64::from(libc::FUTEX_BITSET_MATCH_ANY as u32);
+        let wait = opcode::FutexWait::new(word.as_ptr(), u64::from(value), any, FUTEX_PRIVATE_WORD);
+        self.push(wait.build().user_data(user_data))
     }
 
     fn push(&mut self, entry: Entry) -> bool {
@@ -139,7 +170,7 @@ impl Ring {
 
     /// What it takes to enter the ring, without borrowing it: a signal handler that runs meanwhile may use the ring.
     pub(crate) fn entrance(&self) -> Entrance {
-        Entrance { fd: self.ring.as_raw_fd(), flags: EnterFlags::GETEVENTS | self.no_iowait }
+        self.entrance
     }
 
     /// Hands over what is staged, lets the kernel post what has completed, and stays as long as `stay` says.
@@ -163,7 +194,8 @@ impl Ring {
 /// The way into a ring that its owner is at rest with.
 #[derive(Clone, Copy)]
 pub(crate) struct Entrance {
-    fd: RawFd,
+    /// The registered index, or the descriptor.
+    ring: i32,
     flags: EnterFlags,
 }
 
@@ -195,7 +227,7 @@ impl Entrance {
         };
         // SAFETY: the argument, and what it points to, live through the call; the size says what it is.
         let entered =
-            unsafe { libc::syscall(libc::SYS_io_uring_enter, self.fd, staged, wanted, flags.bits(), address, size) };
+            unsafe { libc::syscall(libc::SYS_io_uring_enter, self.ring, staged, wanted, flags.bits(), address, size) };
         if entered >= 0 {
             return Ok(Entered::Done);
         }
@@ -208,6 +240,25 @@ impl Entrance {
             errno => Err(Errno(errno)),
         }
     }
+}
+
+/// Registers a ring for the calling thread: the index by which that thread can enter it, if the kernel gives one.
+fn register(fd: RawFd) -> Option<i32> {
+    /// `IORING_REGISTER_RING_FDS` of `linux/io_uring.h`.
+    const REGISTER_RING_FDS: u32 = 20;
+    /// `struct io_uring_rsrc_update`.
+    #[repr(C)]
+    struct Update {
+        offset: u32,
+        _reserved: u32,
+        data: u64,
+    }
+    let mut update = Update { offset: u32::MAX, _reserved: 0, data: fd as u64 };
+    // SAFETY: one valid update.
+    let count = unsafe {
+        libc::syscall(libc::SYS_io_uring_register, fd, REGISTER_RING_FDS, &raw mut update, 1 as libc::c_uint)
+    };
+    (count == 1).then_some(update.offset as i32)
 }
 
 fn build(submissions: u32) -> io::Result<IoUring> {

@@ -17,6 +17,32 @@ pub enum FileKind {
     Other,
 }
 
+/// Which file a descriptor stands for: equal for all descriptors of one file. It stays another file's while anything
+/// holds the file open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    /// The device of files that have no inode of their own (eventfds and the like share one): they are known by number.
+    const NO_DEVICE: u64 = u64::MAX;
+
+    /// No file in particular.
+    pub const UNKNOWN: FileId = FileId { device: 0, inode: 0 };
+
+    /// What a descriptor's number alone says.
+    pub fn of_number(fd: RawFd) -> FileId {
+        FileId { device: FileId::NO_DEVICE, inode: fd as u64 }
+    }
+
+    /// Whether the file is known by this descriptor's number only, which can come to mean another one.
+    pub fn is_number(self, fd: RawFd) -> bool {
+        self == FileId::of_number(fd)
+    }
+}
+
 /// The descriptor's status flags (`O_DIRECT`, `O_NONBLOCK`, `O_APPEND`, …).
 ///
 /// # Errors
@@ -30,12 +56,14 @@ pub fn status_flags(fd: RawFd) -> Result<i32, Errno> {
 /// Whether the descriptor has positions: not a pipe, socket or terminal.
 #[inline]
 pub fn seekable(fd: RawFd) -> bool {
-    // SAFETY: no pointers.
-    check(unsafe { libc::syscall(libc::SYS_lseek, fd, 0, libc::SEEK_CUR) }).is_ok()
+    // Not by `lseek(2)`: that succeeds on terminals and eventfds, which have no `pread(2)`.
+    // SAFETY: no vectors, so nothing is read.
+    let result = unsafe { positional(libc::SYS_preadv2, fd, ptr::null(), 0, 0, 0) };
+    result != Err(ESPIPE)
 }
 
 /// What the descriptor stands for. Does not ask a network file system's server.
-pub fn kind_of(fd: RawFd) -> FileKind {
+pub fn identify(fd: RawFd) -> (FileKind, FileId) {
     let mut buffer = std::mem::MaybeUninit::<libc::statx>::uninit();
     // SAFETY: the path is an empty C string, as AT_EMPTY_PATH wants it; the buffer is valid for writing.
     let result = check(unsafe {
@@ -44,16 +72,22 @@ pub fn kind_of(fd: RawFd) -> FileKind {
             fd,
             c"".as_ptr(),
             libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC,
-            libc::STATX_TYPE,
+            libc::STATX_TYPE | libc::STATX_INO,
             buffer.as_mut_ptr(),
         )
     });
     if result.is_err() {
-        return FileKind::Other;
+        return (FileKind::Other, FileId::of_number(fd));
     }
     // SAFETY: the call succeeded and filled the buffer.
-    let mode = u32::from(unsafe { buffer.assume_init() }.stx_mode) & libc::S_IFMT;
-    if mode == libc::S_IFREG || mode == libc::S_IFBLK { FileKind::Storage } else { FileKind::Other }
+    let status = unsafe { buffer.assume_init() };
+    let device = u64::from(status.stx_dev_major) << 32 | u64::from(status.stx_dev_minor);
+    let file = FileId { device, inode: status.stx_ino };
+    match u32::from(status.stx_mode) & libc::S_IFMT {
+        libc::S_IFREG | libc::S_IFBLK => (FileKind::Storage, file),
+        libc::S_IFIFO | libc::S_IFSOCK => (FileKind::Other, file),
+        _ => (FileKind::Other, FileId::of_number(fd)),
+    }
 }
 
 /// Reads at `offset` (-1: at the descriptor's own position) without waiting: `preadv2(2)` with RWF_NOWAIT.
@@ -116,6 +150,31 @@ pub unsafe fn read(fd: RawFd, vectors: *const libc::iovec, count: u32, offset: i
 pub unsafe fn write(fd: RawFd, vectors: *const libc::iovec, count: u32, offset: i64) -> Result<usize, Errno> {
     // SAFETY: passed on to the caller.
     unsafe { positional(libc::SYS_pwritev2, fd, vectors, count, offset, 0) }
+}
+
+/// Reads or writes a length that cannot be: more than `ssize_t` holds, or beyond the last offset. Tells in what way the
+/// kernel refuses it: `pread(2)` and `pwrite(2)`, or for a length that no file takes, `read(2)` and `write(2)`.
+///
+/// # Errors
+/// EINVAL, EFAULT, EBADF; ESPIPE if only the offset is at fault, on a descriptor without positions.
+///
+/// # Safety
+/// The kernel may be asked to transfer that many bytes; where it does not refuse, the buffer is valid for them.
+pub unsafe fn refused_transfer(
+    fd: RawFd,
+    is_read: bool,
+    buffer: *mut libc::c_void,
+    length: usize,
+    offset: i64,
+) -> Result<usize, Errno> {
+    let (positional, plain) =
+        if is_read { (libc::SYS_pread64, libc::SYS_read) } else { (libc::SYS_pwrite64, libc::SYS_write) };
+    // SAFETY: by the contract of this function.
+    match check(unsafe { libc::syscall(positional, fd, buffer, length, offset) }) {
+        // SAFETY: as above.
+        Err(ESPIPE) if length > isize::MAX as usize => check(unsafe { libc::syscall(plain, fd, buffer, length) }),
+        answer => answer,
+    }
 }
 
 /// `fsync(2)`.
@@ -193,7 +252,7 @@ impl EventFd {
             return Err(Errno::last());
         }
         // SAFETY: just made, owned by nobody else.
-        Ok(EventFd(OwnDescriptor::new(unsafe { OwnedFd::from_raw_fd(fd) })))
+        OwnDescriptor::new(unsafe { OwnedFd::from_raw_fd(fd) }).map(EventFd)
     }
 
     /// Adds one: whoever polls the descriptor wakes. Async-signal-safe.

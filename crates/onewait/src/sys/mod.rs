@@ -10,11 +10,11 @@ mod signals;
 mod thread;
 
 pub use file::{
-    ESPIPE, EventFd, FileKind, duplicate, fdatasync, fsync, has_size_limit, kind_of, nonblocking_read,
-    nonblocking_write, read, seekable, status_flags, write,
+    ESPIPE, EventFd, FileId, FileKind, duplicate, fdatasync, fsync, has_size_limit, identify, nonblocking_read,
+    nonblocking_write, read, refused_transfer, seekable, status_flags, write,
 };
 pub use futex::{Wait, futex_wait, futex_wake};
-pub use own::{OwnDescriptor, OwnNumber, forget_inherited_descriptors, is_own_descriptor, lift, own_descriptors};
+pub use own::{OwnDescriptor, forget_own_descriptors, is_own_descriptor, lift, own_descriptors, vacate};
 pub use signals::MaskedSignals;
 pub use thread::{count_threads, spawn};
 

@@ -1,63 +1,57 @@
 //! Descriptors that the engine works with: out of the program's way, and known.
 //!
-//! Programs assume that low numbers are theirs, and some close every number there is. So the engine's descriptors get high
-//! ones, and a face that stands in front of `close` can ask which they are.
+//! Programs assume that low numbers are theirs, some close every number there is, and some put a file of theirs on a number
+//! of their choice. So the engine's descriptors get high numbers, which can change: a face that stands in front of `close`
+//! and `dup2` asks which are ours, and has them moved. (Rings need none of this: see `driver/uring.rs`.)
 
-use crate::sys::MaskedSignals;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use crate::errno::Errno;
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicI32, Ordering};
 
 /// Descriptors of our own are moved to this number or above, where the limit allows it.
 pub(super) const HIGH: RawFd = 1 << 10;
 
 const FREE: RawFd = -1;
-/// An engine has up to four; more than these are not known, which costs only their protection.
-static OWN: [AtomicI32; 64] = [const { AtomicI32::new(FREE) }; 64];
-
-/// The entry of a number in the list, while this lives.
-#[derive(Debug)]
-pub struct OwnNumber(RawFd);
-
-impl OwnNumber {
-    /// Writes a number down.
-    pub fn new(fd: RawFd) -> OwnNumber {
-        for cell in &OWN {
-            if cell.compare_exchange(FREE, fd, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-                break;
-            }
-        }
-        OwnNumber(fd)
-    }
-}
-
-impl Drop for OwnNumber {
-    fn drop(&mut self) {
-        for cell in &OWN {
-            let _ = cell.compare_exchange(self.0, FREE, Ordering::Relaxed, Ordering::Relaxed);
-        }
-    }
-}
+/// An engine has up to four.
+static OWN: [AtomicI32; 256] = [const { AtomicI32::new(FREE) }; 256];
 
 /// A descriptor of the engine's.
 #[derive(Debug)]
 pub struct OwnDescriptor {
-    /// Dropped first: once it is closed, the number may be the program's.
-    _number: OwnNumber,
-    fd: OwnedFd,
+    /// Where its number is. The descriptor is closed when this is dropped.
+    cell: &'static AtomicI32,
 }
 
 impl OwnDescriptor {
     /// Takes a descriptor over: moves it up, if it can, and writes it down.
-    pub fn new(fd: OwnedFd) -> OwnDescriptor {
+    ///
+    /// # Errors
+    /// EMFILE if the engine has too many.
+    pub fn new(fd: OwnedFd) -> Result<OwnDescriptor, Errno> {
         let fd = lift(fd);
-        let number = OwnNumber::new(fd.as_raw_fd());
-        OwnDescriptor { fd, _number: number }
+        let is_taken = |cell: &&AtomicI32| {
+            cell.compare_exchange(FREE, fd.as_raw_fd(), Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        };
+        let cell = OWN.iter().find(is_taken).ok_or(Errno(libc::EMFILE))?;
+        // From here on the number in the cell owns the descriptor.
+        let _ = fd.into_raw_fd();
+        Ok(OwnDescriptor { cell })
     }
 }
 
 impl AsRawFd for OwnDescriptor {
     fn as_raw_fd(&self) -> RawFd {
-        self.fd.as_raw_fd()
+        self.cell.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for OwnDescriptor {
+    fn drop(&mut self) {
+        let fd = self.cell.swap(FREE, Ordering::Relaxed);
+        if fd >= 0 {
+            // SAFETY: the number was the cell's, and nobody else's.
+            drop(unsafe { OwnedFd::from_raw_fd(fd) });
+        }
     }
 }
 
@@ -81,15 +75,21 @@ pub fn own_descriptors() -> Vec<RawFd> {
     all
 }
 
-/// In the child of a fork, before it starts an engine of its own: closes what it got from its parent's.
-pub fn forget_inherited_descriptors() {
-    let _masked = MaskedSignals::new();
+/// The program is about to put a file of its own on this number: if the engine works with it, it gets another.
+/// Async-signal-safe.
+pub fn vacate(fd: RawFd) {
+    for cell in OWN.iter().filter(|cell| cell.load(Ordering::Relaxed) == fd) {
+        // SAFETY: no pointers; F_DUPFD_CLOEXEC makes a new descriptor.
+        let other = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, HIGH) };
+        // The program replaces the old number, which closes it. Without another number, the engine loses this one.
+        cell.store(other, Ordering::Relaxed);
+    }
+}
+
+/// In the child of a fork: the numbers that the parent's engine works with mean nothing here. They stay open until the
+/// child's end or exec, for by number alone nobody can tell whether they still are what they were.
+pub fn forget_own_descriptors() {
     for cell in &OWN {
-        let fd = cell.swap(FREE, Ordering::Relaxed);
-        if fd >= 0 {
-            // SAFETY: the number is the parent's engine's, of which nothing runs in this process. By system call: a face
-            // of ours may stand in front of libc's function.
-            unsafe { libc::syscall(libc::SYS_close, fd) };
-        }
+        cell.store(FREE, Ordering::Relaxed);
     }
 }

@@ -56,7 +56,7 @@ impl<S: Sink> Readiness<S> {
             return Err(Errno::last());
         }
         // SAFETY: just made, owned by nobody else.
-        let epoll = OwnDescriptor::new(unsafe { OwnedFd::from_raw_fd(epoll) });
+        let epoll = OwnDescriptor::new(unsafe { OwnedFd::from_raw_fd(epoll) })?;
         let shared = Arc::new(Shared {
             epoll,
             doorbell: EventFd::new()?,
@@ -78,7 +78,8 @@ impl<S: Sink> Readiness<S> {
 
     /// Lets an operation wait until its descriptor is ready. False if the descriptor cannot be waited for.
     pub(super) fn submit(&self, operation: &Operation, user_data: u64) -> Result<bool, Errno> {
-        if operation.code == Code::Poll && sys::seekable(operation.fd) {
+        // What is always ready needs no waiting for.
+        if operation.length == 0 || (operation.code == Code::Poll && sys::seekable(operation.fd)) {
             return Ok(false);
         }
         let fd = sys::duplicate(operation.fd)?;
