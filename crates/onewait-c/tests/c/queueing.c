@@ -237,7 +237,7 @@ TEST(same, rule_18_without_memory_the_call_fails_with_eagain_or_the_request_comp
 }
 
 TEST(same, rule_18_a_flood_is_accepted_or_refused_but_never_lost) {
-    enum { count = 30000 };
+    enum { count = 10000 };
     static struct aiocb cbs[count];
     static bool accepted[count];
     int ends[2], taken = 0;
