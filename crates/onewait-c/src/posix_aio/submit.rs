@@ -8,7 +8,7 @@ use crate::process::{self, Process};
 use onewait::Errno;
 use onewait::aio::inline::{self, Attempt};
 use onewait::aio::{Outcome, Standing, Submission};
-use onewait::counters::{Counters, Route};
+use onewait::counters::Counters;
 use onewait::driver::operation::{Code, MAX_LENGTH, Operation};
 use onewait::sys;
 use std::ffi::c_int;
@@ -125,13 +125,7 @@ fn finish(
     notification: Notification,
     group: Option<Arc<Group>>,
 ) {
-    let counters = Counters::current();
-    let kind = operation.kind();
-    counters.submitted(kind, Route::Inline);
-    counters.completed(kind, outcome.map_or_else(|errno| -i64::from(errno.0), |value| value as i64));
-    if let Some(started) = started {
-        counters.latency(kind, started.elapsed().as_nanos() as u64);
-    }
+    inline::count(operation.kind(), outcome, started);
     block.publish(outcome);
     notification.send();
     if let Some(group) = group {

@@ -101,11 +101,12 @@ impl<P: Payload> Engine<P> {
     /// [`Engine::flush`], which must follow.
     ///
     /// # Errors
-    /// EAGAIN, ENOMEM, EMFILE, and what a strictly chosen driver is refused with. The payload is dropped without having
-    /// been told, and the slot is given back.
+    /// EAGAIN, ENOMEM, EMFILE, and what a strictly chosen driver is refused with. The payload comes back without having
+    /// been told (it is missing only if `key` named no slot), and the slot is given back.
     ///
     /// # Safety
-    /// What the operation points to stays valid until the payload was told of the end. `key` comes from
+    /// What the operation points to stays valid until the payload was told of the end, or came back, or was dropped with
+    /// the engine. `key` comes from
     /// [`Engine::reserve`] and was not used before.
     pub unsafe fn submit(
         &self,
@@ -113,7 +114,7 @@ impl<P: Payload> Engine<P> {
         submission: Submission<P>,
         standing: Standing,
         flush: bool,
-    ) -> Result<(), Errno> {
+    ) -> Result<(), (Errno, Option<P>)> {
         let Submission { mut operation, before, started, payload } = submission;
         let is_shared = self.phase.load(Ordering::Acquire) == SHARED;
         let mut kind = FileKind::Other;
@@ -127,17 +128,21 @@ impl<P: Payload> Engine<P> {
         }
         let submitted = self.route(key, &operation, may_own, flush);
         match submitted {
-            Ok(route) => Counters::current().submitted(operation.kind(), route),
-            Err(_) => {
+            Ok(route) => {
+                Counters::current().submitted(operation.kind(), route);
+                Ok(())
+            }
+            Err(errno) => {
                 // SAFETY: what could not be submitted is ours again.
-                if let Some(body) = unsafe { self.slots.body(key) } {
-                    *body = None;
-                }
+                let payload = match unsafe { self.slots.body(key) }.map(Option::take) {
+                    Some(Some(Body::Request(request))) => Some(request.payload),
+                    _ => None,
+                };
                 self.slots.give_back(key);
                 Counters::current().event(Event::LimitHit);
+                Err((errno, payload))
             }
         }
-        submitted.map(drop)
     }
 
     fn route(&self, key: Key, operation: &Operation, may_own: bool, flush: bool) -> Result<Route, Errno> {
@@ -243,6 +248,14 @@ impl<P: Payload> Engine<P> {
         Ring::new().map(drop).inspect_err(|errno| {
             Counters::current().driver(true, &format!("io_uring was asked for and is refused: {errno}"));
         })
+    }
+
+    /// Starts the driver now rather than with the first request that needs it.
+    ///
+    /// # Errors
+    /// EMFILE, ENFILE, ENOMEM; EAGAIN when no thread can be made; what a strictly chosen driver is refused with.
+    pub fn launch(&self) -> Result<(), Errno> {
+        self.shared().map(drop)
     }
 
     fn start(&self) -> Result<Shared<P>, Errno> {

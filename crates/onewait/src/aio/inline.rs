@@ -5,11 +5,14 @@
 //! SIGXFSZ and SIGPIPE in the program's thread, and ext4 does not take RWF_NOWAIT for them.
 
 use super::payload::Outcome;
+use super::request;
+use crate::counters::{Counters, Kind, Route};
 use crate::driver::operation::{Operation, STREAM};
 use crate::errno::Errno;
 use crate::sys;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Instant;
 
 /// What came of looking at a request.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +67,12 @@ pub unsafe fn attempt(mut operation: Operation) -> Attempt {
         operation.direct = false;
     }
     Attempt::Queue(operation, 0)
+}
+
+/// Counts a request that was done in the call itself; `started` is when it began, if latencies are wanted.
+pub fn count(kind: Kind, outcome: Outcome, started: Option<Instant>) {
+    Counters::current().submitted(kind, Route::Inline);
+    request::count(kind, outcome, started);
 }
 
 /// Reads what is there. `Err` if that is nothing, and says whether the descriptor has no positions.
