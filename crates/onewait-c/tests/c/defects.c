@@ -233,8 +233,7 @@ TEST(better, defect_i_the_notification_comes_when_threads_can_be_made_again) {
     if (getuid() != 0) SKIP("needs root, to become a user whose limits are this test's own");
     int fd = pattern_file("data", 4096);
     child_succeeds(CHILD({
-        CHECK_EQ(setresuid(64123, 64123, 64123), 0);
-        CHECK_EQ(prctl(PR_SET_PDEATHSIG, SIGKILL), 0); /* a change of user clears it */
+        become_a_user_of_its_own();
         char buffer[4096];
         struct aiocb first = REQUEST(fd, buffer, 4096, 0); /* what needs threads has them before they run out */
         CHECK_EQ(aio_read(&first), 0);

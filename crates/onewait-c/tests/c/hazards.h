@@ -44,6 +44,15 @@ HELPER void begin_child(void) {
     alarm(19);
 }
 
+/* Limits that count by user (threads, queued signals) are shared with every process of that user, and some do not bind
+ * root. So root becomes a user that nobody else is; another user has to live with what the others use. */
+HELPER void become_a_user_of_its_own(void) {
+    if (getuid() != 0) return;
+    uid_t id = 0x40000000u + (uid_t)getpid();
+    if (setresgid(id, id, id) != 0 || setresuid(id, id, id) != 0) SKIP("cannot become another user");
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a change of user clears it */
+}
+
 /* A child that runs a block and then exits with 0; use with child_succeeds. */
 #define CHILD(...)                                                                                                     \
     ({                                                                                                                 \

@@ -78,13 +78,6 @@ static void use_aio(int fd) {
 /* Without the strict switch, so that the library may fall back. It is read when AIO is first used. */
 static void choose_any_driver(void) { CHECK_EQ(unsetenv("ONEWAIT_DRIVER"), 0); }
 
-static void become_nobody(void) {
-    if (getuid() != 0) return;
-    CHECK_EQ(setresgid(64124, 64124, 64124), 0);
-    CHECK_EQ(setresuid(64124, 64124, 64124), 0);
-    CHECK_EQ(prctl(PR_SET_PDEATHSIG, SIGKILL), 0); /* a change of user clears it */
-}
-
 /* ---- io_uring refused ------------------------------------------------------------------------------------------ */
 
 enum { uring_setup = 425, uring_enter = 426, uring_register = 427 }; /* everywhere but on Alpha */
@@ -188,7 +181,7 @@ TEST(same, limits_no_locked_memory_without_privilege) {
     choose_any_driver();
     child_succeeds(CHILD({
         CHECK_EQ(setrlimit(RLIMIT_MEMLOCK, &(struct rlimit){0, 0}), 0);
-        become_nobody();
+        become_a_user_of_its_own();
         use_aio(fd);
     }));
 }
@@ -248,7 +241,7 @@ TEST(same, limits_no_thread_can_be_made) {
     int fd = pattern_file("data", 64 * BLOCK);
     for (int used_before = 0; used_before < 2; used_before++)
         child_succeeds(CHILD({
-            become_nobody();
+            become_a_user_of_its_own();
             int ends[2];
             silent_pipe(ends);
             if (used_before) use_aio(fd);
