@@ -111,7 +111,6 @@ fn an_aio_program_ends_as_it_likes_and_its_report_comes() {
 }
 
 #[test]
-#[ignore = "until the library exports aio_read and the like"]
 fn the_figures_are_the_programs() {
     let place = Place::new();
     let Some(program) = place.compile("cc", &["-D_GNU_SOURCE", "-lrt"], AIO_PROGRAM) else { return };

@@ -142,9 +142,8 @@ fn a_program_that_handles_control_c_gets_it_once_and_lives() {
 fn control_z_stops_the_job_and_fg_continues_it() {
     for form in FORMS {
         let mut terminal = Terminal::new();
-        // No `read` until then: a signal that comes right before it sleeps would be heeded after it only.
-        let script = r#"n=0; trap "n=\$((n+1)); echo go-\$n-on" CONT; echo ready
-            while [ $n -lt 2 ]; do sleep 0.02; done; read -r x; echo "got=$x."; exit 9"#;
+        let script = r#"exec perl -e "\$| = 1; \$SIG{CONT} = sub { \$n++; print qq(go-\$n-on\n) }; print qq(ready\n);
+            select(undef, undef, undef, 0.02) until \$n >= 2; \$x = <STDIN>; print qq(got=\$x.\n); exit 9""#;
         terminal.type_in(&line(form, script));
         terminal.wait_for("ready");
         // Twice, since a signal left over from the first time would do harm the second.
@@ -156,7 +155,7 @@ fn control_z_stops_the_job_and_fg_continues_it() {
             terminal.wait_for(&format!("go-{time}-on"));
         }
         terminal.type_in("word\n");
-        terminal.wait_for("got=word.");
+        terminal.wait_for("got=word\r\n.");
         assert_eq!(terminal.status(), "9", "{form:?}");
     }
 }
