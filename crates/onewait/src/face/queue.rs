@@ -1,0 +1,201 @@
+//! Submitting and reaping.
+
+use super::aio::Aio;
+use super::completion::{CancelVerdict, Completion, Refused, RequestHandle};
+use super::descriptor::Descriptor;
+use super::finished::Finished;
+use super::in_flight::InFlight;
+use super::request::Request;
+use crate::aio::inline::{self, Attempt};
+use crate::aio::{Key, Standing, Submission};
+use crate::counters::Counters;
+use crate::driver::operation::Operation;
+use crate::errno::Errno;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Where requests are submitted, and where their completions wait to be reaped, in the order in which they ended.
+///
+/// A clone is the same queue. Any number of threads may submit and any number may wait at the same time; each completion
+/// goes to one of them. While there is one, reaping is no system call.
+///
+/// # Order
+/// Requests are carried out in no order, with three exceptions: an [`fsync`](Request::fsync) covers all writes to its file
+/// that were submitted before it; on a pipe, socket or terminal, reads take the bytes in the order of submission, and writes
+/// put them in that order; writes to a file opened with O_APPEND go to it in that order. These hold for all queues of an
+/// [`Aio`] together.
+///
+/// # Dropping
+/// Requests go on when the last clone is dropped: writes are written, and the completions are dropped. The queue keeps its
+/// [`Aio`] going.
+#[derive(Clone)]
+pub struct CompletionQueue {
+    aio: Aio,
+    finished: Arc<Finished>,
+}
+
+impl CompletionQueue {
+    pub(super) fn new(aio: Aio, limit: usize) -> CompletionQueue {
+        CompletionQueue { aio, finished: Arc::new(Finished::new(limit)) }
+    }
+
+    /// Submits a request. A read of what the page cache holds is carried out at once, in this thread; everything else is on
+    /// its way when the call returns.
+    ///
+    /// # Errors
+    /// The request is given back, and nothing of it was done: EAGAIN when the queue or the engine is full, or no thread can
+    /// be made; EMFILE when there are too few descriptors left; ENOMEM; ECHILD in the child of a fork.
+    pub fn submit(&self, request: Request) -> Result<RequestHandle, Refused> {
+        self.start(request, true)
+    }
+
+    /// Submits requests as one batch, with fewer system calls than one by one, and returns how many were submitted. Stops
+    /// at the first that is refused; lend the iterator (`&mut`) to keep the rest.
+    ///
+    /// # Errors
+    /// Those of [`CompletionQueue::submit`], with the request that was refused. Those before it are submitted.
+    pub fn submit_all(&self, requests: impl IntoIterator<Item = Request>) -> Result<usize, Refused> {
+        // Whatever happens in the caller's iterator, what was submitted goes on its way.
+        struct Flush<'a>(&'a Aio);
+        impl Drop for Flush<'_> {
+            fn drop(&mut self) {
+                self.0.shared.engine.flush();
+            }
+        }
+        let _flush = Flush(&self.aio);
+        let mut count = 0;
+        for request in requests {
+            self.start(request, false)?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    fn start(&self, request: Request, flush: bool) -> Result<RequestHandle, Refused> {
+        if let Err(errno) = self.aio.shared.check_process() {
+            return Err(Refused { errno, request });
+        }
+        if !self.finished.take_place() {
+            return Err(Refused { errno: Errno::AGAIN, request });
+        }
+        let started = Counters::current().is_timed().then(Instant::now);
+        let kind = Operation::new(request.code, -1).kind();
+        let mut in_flight = InFlight::new(request, Arc::clone(&self.finished));
+        let attempt = match in_flight.operation() {
+            // SAFETY: the operation points to memory of the request, which `in_flight` owns.
+            Ok(operation) => unsafe { inline::attempt(operation) },
+            Err(errno) => Attempt::Done(Err(errno)),
+        };
+        let result = match attempt {
+            Attempt::Done(outcome) => {
+                inline::count(kind, outcome, started);
+                in_flight.finish(outcome);
+                Ok(None)
+            }
+            Attempt::Queue(operation, before) => {
+                let submission = Submission { operation, before, started, payload: in_flight };
+                self.enqueue(submission, flush).map(Some)
+            }
+        };
+        match result {
+            Ok(key) => Ok(RequestHandle { key, engine: self.aio.shared.number }),
+            Err((errno, request)) => {
+                self.finished.give_place_back();
+                // It is never missing: the slot was there a moment ago.
+                Err(Refused { errno, request: request.unwrap_or_else(Request::no_op) })
+            }
+        }
+    }
+
+    fn enqueue(&self, submission: Submission<InFlight>, flush: bool) -> Result<Key, (Errno, Option<Request>)> {
+        let engine = &self.aio.shared.engine;
+        let key = match engine.reserve() {
+            Ok(key) => key,
+            Err(errno) => return Err((errno, Some(submission.payload.request))),
+        };
+        // SAFETY: what the operation points to is owned by the payload (buffers, vectors), which is not dropped before it
+        // was told of the end; its descriptor stays open as long. The key was reserved just now.
+        let submitted = unsafe { engine.submit(key, submission, Standing::Public, flush) };
+        match submitted {
+            Ok(()) => Ok(key),
+            Err((errno, in_flight)) => Err((errno, in_flight.map(|in_flight| in_flight.request))),
+        }
+    }
+
+    /// Reaps all that have ended, oldest first, behind what `completions` holds; if there are none, sleeps until there is
+    /// one. Returns how many there were: 0 means that `timeout` has passed. `None` waits for ever, also when nothing is in
+    /// flight: another thread may submit. Never returns early, and not before there is something or the time is over.
+    pub fn wait(&self, completions: &mut Vec<Completion>, timeout: Option<Duration>) -> usize {
+        self.finished.wait(completions, usize::MAX, timeout)
+    }
+
+    /// As [`wait`](CompletionQueue::wait), and leaves all but the first `limit` to the next call or another thread.
+    pub fn wait_at_most(&self, completions: &mut Vec<Completion>, limit: usize, timeout: Option<Duration>) -> usize {
+        self.finished.wait(completions, limit, timeout)
+    }
+
+    /// Reaps all that have ended, and never sleeps.
+    pub fn try_wait(&self, completions: &mut Vec<Completion>) -> usize {
+        self.finished.wait(completions, usize::MAX, Some(Duration::ZERO))
+    }
+
+    /// Reaps one; if there is none, sleeps until there is, at most for `timeout` (`None`: for ever).
+    pub fn reap(&self, timeout: Option<Duration>) -> Option<Completion> {
+        let mut one = One(None);
+        self.finished.wait(&mut one, 1, timeout);
+        one.0
+    }
+
+    /// Reaps one if there is one, and never sleeps.
+    pub fn try_reap(&self) -> Option<Completion> {
+        self.reap(Some(Duration::ZERO))
+    }
+
+    /// How many requests are in flight or were not reaped. At 0, nothing comes unless something is submitted.
+    pub fn outstanding(&self) -> usize {
+        self.finished.outstanding()
+    }
+
+    /// How many can be.
+    pub fn limit(&self) -> usize {
+        self.finished.limit()
+    }
+
+    /// As [`Aio::cancel`].
+    ///
+    /// # Errors
+    /// Those of [`Aio::cancel`].
+    pub fn cancel(&self, request: RequestHandle) -> Result<CancelVerdict, Errno> {
+        self.aio.cancel(request)
+    }
+
+    /// As [`Aio::cancel_all`].
+    ///
+    /// # Errors
+    /// Those of [`Aio::cancel_all`].
+    pub fn cancel_all(&self, descriptor: &Descriptor) -> Result<CancelVerdict, Errno> {
+        self.aio.cancel_all(descriptor)
+    }
+
+    /// The engine that carries the requests out.
+    pub fn aio(&self) -> &Aio {
+        &self.aio
+    }
+}
+
+impl fmt::Debug for CompletionQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (outstanding, limit) = (self.outstanding(), self.limit());
+        write!(f, "CompletionQueue({outstanding} of {limit} requests, {:?})", self.aio.driver())
+    }
+}
+
+/// Room for one completion.
+struct One(Option<Completion>);
+
+impl Extend<Completion> for One {
+    fn extend<T: IntoIterator<Item = Completion>>(&mut self, completions: T) {
+        self.0 = completions.into_iter().next();
+    }
+}
