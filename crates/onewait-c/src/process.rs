@@ -11,12 +11,12 @@ use onewait::counters::{self, Counters, Event};
 use onewait::driver::Choice;
 use std::ffi::c_void;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 /// What a process has once it has used AIO. Never freed: its threads and signal handlers may look at any time.
 pub(crate) struct Process {
-    /// Whether the driver that was strictly asked for works.
-    usable: Result<(), Errno>,
+    /// Whether the driver that was strictly asked for was seen to work.
+    is_usable: AtomicBool,
     /// Carries out requests.
     pub(crate) engine: Engine<PosixRequest>,
     /// Delivers what could not be delivered at once.
@@ -49,7 +49,14 @@ pub(crate) fn current() -> &'static Process {
 /// EAGAIN if a driver was asked for strictly, and the system refuses it.
 #[inline]
 pub(crate) fn usable() -> Result<(), Errno> {
-    current().usable
+    let process = current();
+    if process.is_usable.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    // A refusal is asked for again each time: what was missing may be there now.
+    process.engine.check_choice().map_err(|_| Errno::AGAIN)?;
+    process.is_usable.store(true, Ordering::Relaxed);
+    Ok(())
 }
 
 #[cold]
@@ -62,11 +69,8 @@ fn start() -> &'static Process {
         Choice::Probe
     });
     let engine = Engine::new(choice);
-    let fresh = Box::into_raw(Box::new(Process {
-        usable: engine.check_choice().map_err(|_| Errno::AGAIN),
-        engine,
-        notifier: Notifier::default(),
-    }));
+    let fresh =
+        Box::into_raw(Box::new(Process { is_usable: AtomicBool::new(false), engine, notifier: Notifier::default() }));
     let cell = page();
     match cell.compare_exchange(ptr::null_mut(), fresh, Ordering::AcqRel, Ordering::Acquire) {
         Ok(_) => {

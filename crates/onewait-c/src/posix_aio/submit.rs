@@ -18,6 +18,9 @@ use std::time::Instant;
 /// AIO_PRIO_DELTA_MAX of `<limits.h>`.
 const HIGHEST_PRIORITY: c_int = 20;
 
+/// No program has memory at this address or above, on any processor.
+const BEYOND_MEMORY: usize = 1 << 56;
+
 /// How a call wants its requests treated.
 pub(super) struct Manner {
     /// The list that the request belongs to.
@@ -78,8 +81,12 @@ pub(super) fn refuse(block: &Aiocb, errno: Errno) {
 /// A length that the kernel refuses, or that it refuses at this offset: it is asked in what way. `None` if it is none.
 fn refused_length(block: &Aiocb, operation: &Operation) -> Option<Outcome> {
     let is_transfer = operation.is_read() || operation.is_write();
-    let end = i64::try_from(block.length).ok().and_then(|length| block.offset.checked_add(length));
-    if !is_transfer || end.is_some() {
+    if !is_transfer || block.length <= MAX_LENGTH && block.offset.checked_add(block.length as i64).is_some() {
+        return None;
+    }
+    let last = i64::try_from(block.length).ok().and_then(|length| block.offset.checked_add(length));
+    let end = (block.buffer as usize).checked_add(block.length).filter(|end| *end < BEYOND_MEMORY);
+    if last.is_some() && end.is_some() {
         return None;
     }
     // SAFETY: the kernel refuses such lengths before it looks at the buffer.

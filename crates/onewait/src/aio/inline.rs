@@ -64,6 +64,7 @@ pub unsafe fn attempt(mut operation: Operation) -> Attempt {
     if is_stream {
         operation.offset = STREAM;
         operation.nowait = flags & libc::O_NONBLOCK != 0;
+        operation.own_timeout = !operation.nowait && sys::has_own_timeout(operation.fd, operation.is_read());
         operation.direct = false;
     }
     Attempt::Queue(operation, 0)

@@ -6,6 +6,7 @@
 //! (`epoll_core.rs`). What has to wait for other requests is held back (`order.rs`). At its end the [`Payload`] is told, and
 //! the slot is given back.
 
+mod answers;
 mod busy;
 mod engine;
 mod epoll_core;

@@ -7,8 +7,8 @@ use super::slots::Key;
 use crate::counters::{Counters, Kind};
 use crate::driver::operation::{Code, Operation};
 use crate::errno::Errno;
-use crate::sys;
-use std::os::fd::{AsRawFd, OwnedFd};
+use crate::sys::{self, Descriptor};
+use std::os::fd::AsRawFd;
 use std::sync::atomic::AtomicU32;
 use std::time::Instant;
 
@@ -36,7 +36,7 @@ pub(crate) struct Request<P> {
     /// How often it was handed to the driver again, because the driver had no real answer.
     pub(crate) retries: u8,
     /// A descriptor of its own, made when the program closed the number while the request was held back.
-    pub(crate) pinned: Option<OwnedFd>,
+    pub(crate) pinned: Option<Descriptor>,
     /// The program has closed the number that the request came with: it may mean another file by now.
     pub(crate) is_closed: bool,
 }

@@ -3,15 +3,19 @@
 //! The engine thread and a lone submitter both own a [`RingCore`]; they differ in where requests come from and in how
 //! they wait.
 
+use super::answers::Answers;
 use super::busy::Busy;
 use super::order::Order;
 use super::payload::{Payload, Waiters};
 use super::request::{Body, Place, Reply, Request, Target, Verdict, verdict};
 use super::slots::{Key, Slots};
 use crate::counters::Counters;
+use crate::driver::direct;
 use crate::driver::doorbell::Doorbell;
+use crate::driver::operation::Operation;
+use crate::driver::pool::Pool;
 use crate::driver::uring::{Completion, Entered, Ring, Stay};
-use crate::sys::FileId;
+use crate::sys::{self, FileId};
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -44,6 +48,8 @@ pub(crate) struct RingCore<P: Payload> {
     /// Where `order` puts what may go on; kept for its memory.
     released: Vec<Key>,
     doorbell: Option<Arc<Doorbell>>,
+    /// For what only a plain system call does right; a ring without them does its best.
+    threads: Option<Arc<Pool<Answers>>>,
     /// Whether the ring waits for the doorbell.
     is_armed: bool,
 }
@@ -75,6 +81,8 @@ enum CancelStep {
     Gone,
     /// It was held back, and has ended.
     Cancelled,
+    /// A thread is inside it.
+    Begun,
     /// The kernel was asked, under this number.
     Asked(u64),
 }
@@ -107,6 +115,7 @@ impl<P: Payload> RingCore<P> {
             staged: Vec::with_capacity(256),
             released: Vec::with_capacity(64),
             doorbell: None,
+            threads: None,
             is_armed: false,
         }
     }
@@ -114,6 +123,18 @@ impl<P: Payload> RingCore<P> {
     /// Lets signals on the doorbell end waits in the ring, where [`RingCore::arm`] was called before the wait.
     pub(crate) fn set_doorbell(&mut self, doorbell: Arc<Doorbell>) {
         self.doorbell = Some(doorbell);
+    }
+
+    /// Hands operations that only a plain system call does right to these threads.
+    pub(crate) fn set_threads(&mut self, threads: Arc<Pool<Answers>>) {
+        self.threads = Some(threads);
+    }
+
+    /// Ends what the threads have done.
+    pub(crate) fn take_answers(&mut self, answers: &Answers) {
+        for (user_data, result) in answers.take() {
+            self.finish(Key::from_bits(user_data), result);
+        }
     }
 
     /// From now on, a signal on the doorbell ends the next wait.
@@ -167,7 +188,21 @@ impl<P: Payload> RingCore<P> {
     }
 
     fn stage(&mut self, key: Key) {
-        self.put(Entry::Request(key));
+        if !self.stage_on_thread(key) {
+            self.put(Entry::Request(key));
+        }
+    }
+
+    /// Gives the request to a thread, if it is one for threads.
+    fn stage_on_thread(&mut self, key: Key) -> bool {
+        // SAFETY: the slot is ours since `accept`.
+        let Some(Some(Body::Request(request))) = (unsafe { self.slots.body(key) }) else { return false };
+        let Some(threads) = self.threads.as_ref().filter(|_| request.operation.own_timeout) else { return false };
+        request.place = Place::Driver;
+        if let Err(errno) = threads.submit(request.operation, key.to_bits()) {
+            self.finish(key, -errno.0);
+        }
+        true
     }
 
     /// Puts an entry into the submission queue, or into the backlog if that is full.
@@ -260,6 +295,18 @@ impl<P: Payload> RingCore<P> {
         // SAFETY: the slot is ours until the end of the request, which is now.
         let Some(body) = (unsafe { self.slots.body(key) }) else { return };
         if let Some(Body::Request(request)) = body
+            && result == -libc::EOPNOTSUPP
+            && request.operation.nowait
+        {
+            // SAFETY: what the operation points to is valid until its payload was told.
+            let result = unsafe { without_ring(&mut request.operation) };
+            if let Some(result) = result {
+                let Some(Body::Request(request)) = body.take() else { return };
+                return self.end(key, request, result);
+            }
+            return self.stage(key);
+        }
+        if let Some(Body::Request(request)) = body
             && (must_retry(request, result) || request.must_continue(result))
         {
             if !keeps_number(request) {
@@ -317,6 +364,7 @@ impl<P: Payload> RingCore<P> {
             match self.cancel_one(key) {
                 CancelStep::Gone => {}
                 CancelStep::Cancelled => cancellation.verdict.cancelled = true,
+                CancelStep::Begun => cancellation.verdict.survived = true,
                 CancelStep::Asked(user_data) => {
                     cancellation.targets.push(CancelTarget { user_data, key, answer: None });
                 }
@@ -350,6 +398,13 @@ impl<P: Payload> RingCore<P> {
         }
         self.last_cancellation += 1;
         let user_data = CANCELLATION | self.last_cancellation;
+        if let Some(threads) = self.threads.as_ref().filter(|_| request.operation.own_timeout) {
+            if !threads.cancel(key.to_bits()) {
+                return CancelStep::Begun;
+            }
+            self.finish(key, -libc::ECANCELED);
+            return CancelStep::Cancelled;
+        }
         self.put(Entry::Cancel { target: key, user_data });
         CancelStep::Asked(user_data)
     }
@@ -463,15 +518,23 @@ fn keeps_number<P>(request: &Request<P>) -> bool {
     request.operation.is_sync() || request.ticket.is_ordered()
 }
 
+/// Carries out an operation that must not wait, on a file that cannot say whether it would have to: a terminal, say. Its
+/// own O_NONBLOCK sees to that. `None` if it has that no longer: then the ring may wait.
+///
+/// # Safety
+/// What the operation points to is valid for it.
+unsafe fn without_ring(operation: &mut Operation) -> Option<i32> {
+    if sys::status_flags(operation.fd).is_ok_and(|flags| flags & libc::O_NONBLOCK == 0) {
+        operation.nowait = false;
+        return None;
+    }
+    // SAFETY: by the contract of this function.
+    Some(unsafe { direct::carry_out(operation) })
+}
+
 /// Whether the kernel's answer is none, so that the request has to be handed over again.
 fn must_retry<P>(request: &mut Request<P>, result: i32) -> bool {
     match -result {
-        // The file cannot say whether it would have to wait; its own O_NONBLOCK does.
-        libc::EOPNOTSUPP if request.operation.nowait => {
-            request.operation.nowait = false;
-            request.retries = RETRIES;
-            true
-        }
         libc::EAGAIN | libc::EINTR if !request.operation.nowait && request.retries < RETRIES => {
             request.retries += 1;
             true

@@ -3,6 +3,7 @@
 //! Nobody but this thread submits, so the program's threads are never interrupted by completions, may exit with requests
 //! in flight, and get no SIGPIPE from them: all signals are blocked here.
 
+use super::answers::Answers;
 use super::busy::Busy;
 use super::mailbox::Mailbox;
 use super::payload::Payload;
@@ -11,6 +12,7 @@ use super::ring_core::{RingCore, Table};
 use super::slots::Key;
 use crate::counters::{Counters, Event};
 use crate::driver::doorbell::Doorbell;
+use crate::driver::pool::Pool;
 use crate::driver::uring::{Ring, Stay};
 use crate::errno::Errno;
 use crate::sys;
@@ -56,8 +58,12 @@ impl<P: Payload> RingThread<P> {
                 Ok((doorbell, ring)) => {
                     let mut core = RingCore::new(ring, Arc::clone(&theirs.slots), busy);
                     core.set_doorbell(Arc::clone(&doorbell));
+                    let answers = Arc::new(Answers::new(Arc::clone(&doorbell)));
+                    let threads = Arc::new(Pool::new(Arc::clone(&answers)));
+                    core.set_threads(Arc::clone(&threads));
                     let _ = report.send(Ok(doorbell));
-                    run(&mut core, &theirs);
+                    run(&mut core, &theirs, &answers);
+                    threads.stop();
                 }
                 Err(errno) => drop(report.send(Err(errno))),
             }
@@ -123,10 +129,13 @@ impl<P: Payload> Drop for RingThread<P> {
     }
 }
 
-fn run<P: Payload>(core: &mut RingCore<P>, shared: &Shared<P>) {
+fn run<P: Payload>(core: &mut RingCore<P>, shared: &Shared<P>, answers: &Answers) {
     let mut keys = Vec::with_capacity(256);
     let mut was_cancelled = false;
     loop {
+        // Armed before anything is looked at: a signal from then on ends the wait.
+        core.arm();
+        core.take_answers(answers);
         shared.mailbox.take_all(&shared.slots, &mut keys);
         for key in keys.drain(..) {
             core.accept(key);
@@ -140,8 +149,6 @@ fn run<P: Payload>(core: &mut RingCore<P>, shared: &Shared<P>) {
                 return;
             }
         }
-        // Armed before anybody can see that we sleep: a signal from then on ends the wait.
-        core.arm();
         shared.is_asleep.store(true, Ordering::SeqCst);
         let may_sleep = shared.mailbox.is_empty() && (was_cancelled || !shared.is_stopping.load(Ordering::SeqCst));
         if !may_sleep {

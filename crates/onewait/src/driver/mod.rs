@@ -7,8 +7,10 @@
 
 pub mod operation;
 
+pub(crate) mod direct;
 pub(crate) mod doorbell;
 pub(crate) mod epoll;
+pub(crate) mod pool;
 pub(crate) mod uring;
 
 mod choice;

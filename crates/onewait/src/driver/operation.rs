@@ -46,6 +46,9 @@ pub struct Operation {
     pub offset: i64,
     /// Never wait: an operation that would have to ends with EAGAIN.
     pub nowait: bool,
+    /// The descriptor has its own idea of how long to wait (SO_RCVTIMEO, SO_SNDTIMEO, a terminal's VTIME), which only a
+    /// plain system call obeys.
+    pub own_timeout: bool,
     /// The descriptor is open with O_DIRECT.
     pub direct: bool,
     /// A write that goes to the end of the file, whatever `offset` says (O_APPEND).
@@ -64,6 +67,7 @@ impl Operation {
             length: 0,
             offset: 0,
             nowait: false,
+            own_timeout: false,
             direct: false,
             append: false,
             file: FileId::UNKNOWN,

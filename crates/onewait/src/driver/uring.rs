@@ -7,12 +7,12 @@
 
 use super::operation::{Code, Operation};
 use crate::errno::Errno;
-use crate::sys;
+use crate::sys::{self, Descriptor};
 use io_uring::squeue::Entry;
 use io_uring::types::{Fd, FsyncFlags, Timespec};
 use io_uring::{EnterFlags, IoUring, Probe, opcode};
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 use std::ptr;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
@@ -277,11 +277,11 @@ fn build(submissions: u32) -> io::Result<IoUring> {
         return Ok(ring);
     }
     // SAFETY: just made, owned by nobody else.
-    let high = sys::lift(unsafe { OwnedFd::from_raw_fd(duplicate) });
+    let high = sys::lift(unsafe { Descriptor::from_raw(duplicate) });
     let params = ring.params().clone();
     drop(ring);
     // SAFETY: the descriptor is the ring's, and the parameters are those that the kernel filled in for it.
-    unsafe { IoUring::from_fd(high.into_raw_fd(), params) }
+    unsafe { IoUring::from_fd(high.into_raw(), params) }
 }
 
 fn entry(operation: &Operation) -> Entry {

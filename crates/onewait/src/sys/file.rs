@@ -1,8 +1,8 @@
 //! Descriptors: what they are, and reading and writing them without waiting.
 
-use super::{OwnDescriptor, check};
+use super::{Descriptor, OwnDescriptor, check};
 use crate::errno::Errno;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 use std::ptr;
 
 /// The error of a positional call on a descriptor that has no position.
@@ -220,11 +220,37 @@ pub fn has_size_limit() -> bool {
     result < 0 || limit.rlim_cur != libc::RLIM_INFINITY
 }
 
+/// Whether the descriptor was told how long to wait: a socket by SO_RCVTIMEO or SO_SNDTIMEO, a terminal by its VMIN and
+/// VTIME.
+pub fn has_own_timeout(fd: RawFd, is_read: bool) -> bool {
+    let option = if is_read { libc::SO_RCVTIMEO } else { libc::SO_SNDTIMEO };
+    let mut time = libc::timeval { tv_sec: 0, tv_usec: 0 };
+    let mut size = size_of::<libc::timeval>() as libc::socklen_t;
+    // SAFETY: the time and its size are valid for writing.
+    let result = unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, option, (&raw mut time).cast(), &raw mut size) };
+    if result == 0 {
+        return time.tv_sec != 0 || time.tv_usec != 0;
+    }
+    if Errno::last().0 != libc::ENOTSOCK || !is_read {
+        return false;
+    }
+    let mut terminal = std::mem::MaybeUninit::<libc::termios>::uninit();
+    // SAFETY: the attributes are valid for writing, and read only if the call succeeded.
+    unsafe {
+        if libc::tcgetattr(fd, terminal.as_mut_ptr()) != 0 {
+            return false;
+        }
+        let terminal = terminal.assume_init();
+        let is_raw = terminal.c_lflag & libc::ICANON == 0;
+        is_raw && (terminal.c_cc[libc::VMIN] == 0 || terminal.c_cc[libc::VTIME] != 0)
+    }
+}
+
 /// A descriptor of our own for the file behind `fd`.
 ///
 /// # Errors
 /// EBADF, EMFILE.
-pub fn duplicate(fd: RawFd) -> Result<OwnedFd, Errno> {
+pub fn duplicate(fd: RawFd) -> Result<Descriptor, Errno> {
     // SAFETY: no pointers; F_DUPFD_CLOEXEC makes a new descriptor.
     let high = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, super::own::HIGH) };
     // SAFETY: as above; the limit on descriptors may be too low for a high one.
@@ -233,7 +259,7 @@ pub fn duplicate(fd: RawFd) -> Result<OwnedFd, Errno> {
         return Err(Errno::last());
     }
     // SAFETY: just made, owned by nobody else.
-    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+    Ok(unsafe { Descriptor::from_raw(copy) })
 }
 
 /// An `eventfd(2)` of our own.
@@ -252,7 +278,7 @@ impl EventFd {
             return Err(Errno::last());
         }
         // SAFETY: just made, owned by nobody else.
-        OwnDescriptor::new(unsafe { OwnedFd::from_raw_fd(fd) }).map(EventFd)
+        OwnDescriptor::new(unsafe { Descriptor::from_raw(fd) }).map(EventFd)
     }
 
     /// Adds one: whoever polls the descriptor wakes. Async-signal-safe.

@@ -3,15 +3,17 @@
 //! They go through `syscall(2)` rather than through libc's wrappers of the same names where those are cancellation
 //! points: a thread that is cancelled in the middle of the engine would leave it half changed.
 
+mod descriptor;
 mod file;
 mod futex;
 mod own;
 mod signals;
 mod thread;
 
+pub use descriptor::Descriptor;
 pub use file::{
-    ESPIPE, EventFd, FileId, FileKind, duplicate, fdatasync, fsync, has_size_limit, identify, nonblocking_read,
-    nonblocking_write, read, refused_transfer, seekable, status_flags, write,
+    ESPIPE, EventFd, FileId, FileKind, duplicate, fdatasync, fsync, has_own_timeout, has_size_limit, identify,
+    nonblocking_read, nonblocking_write, read, refused_transfer, seekable, status_flags, write,
 };
 pub use futex::{Wait, futex_wait, futex_wake};
 pub use own::{OwnDescriptor, forget_own_descriptors, is_own_descriptor, lift, own_descriptors, vacate};

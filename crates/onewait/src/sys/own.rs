@@ -5,7 +5,8 @@
 //! and `dup2` asks which are ours, and has them moved. (Rings need none of this: see `driver/uring.rs`.)
 
 use crate::errno::Errno;
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use crate::sys::Descriptor;
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicI32, Ordering};
 
 /// Descriptors of our own are moved to this number or above, where the limit allows it.
@@ -27,14 +28,14 @@ impl OwnDescriptor {
     ///
     /// # Errors
     /// EMFILE if the engine has too many.
-    pub fn new(fd: OwnedFd) -> Result<OwnDescriptor, Errno> {
+    pub fn new(fd: Descriptor) -> Result<OwnDescriptor, Errno> {
         let fd = lift(fd);
         let is_taken = |cell: &&AtomicI32| {
             cell.compare_exchange(FREE, fd.as_raw_fd(), Ordering::Relaxed, Ordering::Relaxed).is_ok()
         };
         let cell = OWN.iter().find(is_taken).ok_or(Errno(libc::EMFILE))?;
         // From here on the number in the cell owns the descriptor.
-        let _ = fd.into_raw_fd();
+        fd.into_raw();
         Ok(OwnDescriptor { cell })
     }
 }
@@ -50,17 +51,17 @@ impl Drop for OwnDescriptor {
         let fd = self.cell.swap(FREE, Ordering::Relaxed);
         if fd >= 0 {
             // SAFETY: the number was the cell's, and nobody else's.
-            drop(unsafe { OwnedFd::from_raw_fd(fd) });
+            drop(unsafe { Descriptor::from_raw(fd) });
         }
     }
 }
 
 /// Moves a descriptor out of the program's way, if the limit allows it.
-pub fn lift(fd: OwnedFd) -> OwnedFd {
+pub fn lift(fd: Descriptor) -> Descriptor {
     // SAFETY: no pointers; F_DUPFD_CLOEXEC makes a new descriptor.
     let high = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, HIGH) };
     // SAFETY: just made, owned by nobody else.
-    if high < 0 { fd } else { unsafe { OwnedFd::from_raw_fd(high) } }
+    if high < 0 { fd } else { unsafe { Descriptor::from_raw(high) } }
 }
 
 /// Whether the engine works with this number. Async-signal-safe.

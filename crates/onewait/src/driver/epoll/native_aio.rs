@@ -1,7 +1,7 @@
 //! The kernel's native AIO (`io_submit(2)`), for O_DIRECT only: on anything else it blocks the submitter.
 
-use super::Sink;
 use crate::driver::operation::{Code, Operation};
+use crate::driver::pool::Sink;
 use crate::errno::Errno;
 use crate::sys::{self, EventFd};
 use std::os::fd::{AsRawFd, RawFd};

@@ -5,13 +5,13 @@
 //! program nothing when it is closed (a regular file would lose its record locks).
 
 use super::native_aio::NativeAio;
-use super::pool::Pool;
-use super::{Sink, transfer_now};
+use crate::driver::direct::transfer_now;
 use crate::driver::operation::{Code, Operation};
+use crate::driver::pool::{Pool, Sink};
 use crate::errno::Errno;
-use crate::sys::{self, EventFd, OwnDescriptor};
+use crate::sys::{self, Descriptor, EventFd, OwnDescriptor};
 use std::collections::HashMap;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -22,7 +22,7 @@ const NATIVE: u64 = u64::MAX - 1;
 
 struct Waiting {
     operation: Operation,
-    fd: OwnedFd,
+    fd: Descriptor,
     /// Bytes written so far.
     before: usize,
 }
@@ -56,7 +56,7 @@ impl<S: Sink> Readiness<S> {
             return Err(Errno::last());
         }
         // SAFETY: just made, owned by nobody else.
-        let epoll = OwnDescriptor::new(unsafe { OwnedFd::from_raw_fd(epoll) })?;
+        let epoll = OwnDescriptor::new(unsafe { Descriptor::from_raw(epoll) })?;
         let shared = Arc::new(Shared {
             epoll,
             doorbell: EventFd::new()?,
@@ -81,6 +81,17 @@ impl<S: Sink> Readiness<S> {
         // What is always ready needs no waiting for.
         if operation.length == 0 || (operation.code == Code::Poll && sys::seekable(operation.fd)) {
             return Ok(false);
+        }
+        // What is there, or is wrong, need not be waited for. Writes could raise a signal in the calling thread.
+        if operation.is_read() {
+            // SAFETY: by the contract of `Epoll::submit`, until the sink is told.
+            match unsafe { transfer_now(operation) } {
+                Err(Errno::AGAIN | Errno(libc::EOPNOTSUPP)) => {}
+                result => {
+                    self.shared.sink.done(user_data, result.map_or_else(|errno| -errno.0, |count| count as i32));
+                    return Ok(true);
+                }
+            }
         }
         let fd = sys::duplicate(operation.fd)?;
         let raw = fd.as_raw_fd();

@@ -1,11 +1,11 @@
 //! A bounded pool of threads, started when there is work for them, for operations that wait inside a system call.
 
-use super::{Sink, carry_out};
-use crate::driver::operation::Operation;
+use super::direct::carry_out;
+use super::operation::Operation;
 use crate::errno::Errno;
-use crate::sys;
+use crate::sys::{self, Descriptor};
 use std::collections::VecDeque;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,12 +14,19 @@ const MAX_THREADS: usize = 64;
 /// After so long without work a thread ends.
 const IDLE_TIME: Duration = Duration::from_secs(2);
 
+/// Where completions go.
+pub(crate) trait Sink: Send + Sync + 'static {
+    /// The operation submitted with `user_data` has ended with `result`: a value or a negative error number. It may
+    /// submit.
+    fn done(&self, user_data: u64, result: i32);
+}
+
 /// An operation to be carried out.
 struct Job {
     operation: Operation,
     user_data: u64,
     /// A descriptor of its own, if the program closed the number meanwhile.
-    pinned: Option<OwnedFd>,
+    pinned: Option<Descriptor>,
 }
 
 #[derive(Default)]
@@ -34,7 +41,7 @@ struct State {
 
 /// The pool. Its lock is held for moments only, never over a system call that waits; whoever takes it on a thread of the
 /// program's holds back signals.
-pub(super) struct Pool<S: Sink> {
+pub(crate) struct Pool<S: Sink> {
     state: Mutex<State>,
     work: Condvar,
     finished: Condvar,
@@ -42,7 +49,7 @@ pub(super) struct Pool<S: Sink> {
 }
 
 impl<S: Sink> Pool<S> {
-    pub(super) fn new(sink: Arc<S>) -> Pool<S> {
+    pub(crate) fn new(sink: Arc<S>) -> Pool<S> {
         Pool { state: Mutex::default(), work: Condvar::new(), finished: Condvar::new(), sink }
     }
 
@@ -54,31 +61,31 @@ impl<S: Sink> Pool<S> {
     ///
     /// # Errors
     /// EAGAIN if there is no thread, and none can be made.
-    pub(super) fn submit(self: &Arc<Self>, operation: Operation, user_data: u64) -> Result<(), Errno> {
-        self.push(Job { operation, user_data, pinned: None }).map_err(|(errno, _)| errno)
+    pub(crate) fn submit(self: &Arc<Self>, operation: Operation, user_data: u64) -> Result<(), Errno> {
+        self.push(Job { operation, user_data, pinned: None })
     }
 
     /// Queues an operation on a descriptor of our own.
     ///
     /// # Errors
     /// EAGAIN, as for [`Pool::submit`].
-    pub(super) fn submit_pinned(
+    pub(crate) fn submit_pinned(
         self: &Arc<Self>,
         operation: Operation,
         user_data: u64,
-        fd: OwnedFd,
+        fd: Descriptor,
     ) -> Result<(), Errno> {
         let operation = Operation { fd: fd.as_raw_fd(), ..operation };
-        self.push(Job { operation, user_data, pinned: Some(fd) }).map_err(|(errno, _)| errno)
+        self.push(Job { operation, user_data, pinned: Some(fd) })
     }
 
-    fn push(self: &Arc<Self>, job: Job) -> Result<(), (Errno, Option<OwnedFd>)> {
+    fn push(self: &Arc<Self>, job: Job) -> Result<(), Errno> {
         let mut state = self.lock();
         if state.idle < state.queue.len() + 1 && state.threads < MAX_THREADS {
             let pool = Arc::clone(self);
             match sys::spawn("onewait-worker", move || pool.work()) {
                 Ok(_) => state.threads += 1,
-                Err(_) if state.threads == 0 => return Err((Errno::AGAIN, job.pinned)),
+                Err(_) if state.threads == 0 => return Err(Errno::AGAIN),
                 Err(_) => {}
             }
         }
@@ -89,14 +96,14 @@ impl<S: Sink> Pool<S> {
     }
 
     /// Takes an operation back that no thread has begun.
-    pub(super) fn cancel(&self, user_data: u64) -> bool {
+    pub(crate) fn cancel(&self, user_data: u64) -> bool {
         let mut state = self.lock();
         let place = state.queue.iter().position(|job| job.user_data == user_data);
         place.and_then(|place| state.queue.remove(place)).is_some()
     }
 
-    /// See [`super::Epoll::close`].
-    pub(super) fn close(&self, fd: RawFd) {
+    /// See [`Epoll::close`](super::epoll::Epoll::close).
+    pub(crate) fn close(&self, fd: RawFd) {
         let mut state = self.lock();
         for job in state.queue.iter_mut().filter(|job| job.operation.fd == fd) {
             // Without a descriptor to be had the operation ends with EBADF: it must not reach another file.
@@ -109,7 +116,7 @@ impl<S: Sink> Pool<S> {
     }
 
     /// Lets the threads end when the queue is empty, and waits for that.
-    pub(super) fn stop(&self) {
+    pub(crate) fn stop(&self) {
         let mut state = self.lock();
         state.is_stopping = true;
         self.work.notify_all();
@@ -127,13 +134,13 @@ impl<S: Sink> Pool<S> {
                 drop(state);
                 // SAFETY: by the contract of `Epoll::submit`, until the sink is told, below.
                 let result = unsafe { carry_out(&job.operation) };
-                drop(job.pinned);
                 state = self.lock();
                 if let Some(place) = state.running.iter().position(|other| *other == fd) {
                     state.running.swap_remove(place);
                 }
                 drop(state);
                 self.finished.notify_all();
+                drop(job.pinned);
                 self.sink.done(job.user_data, result);
                 state = self.lock();
                 continue;
