@@ -31,16 +31,20 @@ fn before_close(fd: c_int) {
 }
 
 /// `new` is about to mean the file of `old`.
-fn before_replacing(old: c_int, new: c_int) {
+///
+/// # Errors
+/// EBUSY if the library needs that number.
+fn before_replacing(old: c_int, new: c_int) -> Result<(), Errno> {
     if old == new || process::existing().is_none() {
-        return;
+        return Ok(());
     }
     let _kept = errno::Kept::new();
     // SAFETY: no pointers.
-    if unsafe { libc::fcntl(old, libc::F_GETFD) } >= 0 {
-        before_close(new);
-        sys::vacate(new);
+    if unsafe { libc::fcntl(old, libc::F_GETFD) } < 0 {
+        return Ok(());
     }
+    before_close(new);
+    if sys::vacate(new) { Ok(()) } else { Err(Errno(libc::EBUSY)) }
 }
 
 /// `close(2)`. The library's own descriptors are none as far as the program is concerned: EBADF.
@@ -57,23 +61,27 @@ pub unsafe extern "C-unwind" fn close(fd: c_int) -> c_int {
     unsafe { real_close(fd) }
 }
 
-/// `dup2(2)`.
+/// `dup2(2)`. EBUSY in the rare case that a request in flight needs the number `new`.
 ///
 /// # Safety
 /// As the original.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dup2(old: c_int, new: c_int) -> c_int {
-    before_replacing(old, new);
+    if let Err(errno) = before_replacing(old, new) {
+        return errno::status(Err(errno));
+    }
     call_real!(c"dup2" as unsafe extern "C" fn(c_int, c_int) -> c_int, (old, new), -1)
 }
 
-/// `dup3(2)`.
+/// `dup3(2)`. EBUSY in the rare case that a request in flight needs the number `new`.
 ///
 /// # Safety
 /// As the original.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dup3(old: c_int, new: c_int, flags: c_int) -> c_int {
-    before_replacing(old, new);
+    if let Err(errno) = before_replacing(old, new) {
+        return errno::status(Err(errno));
+    }
     call_real!(c"dup3" as unsafe extern "C" fn(c_int, c_int, c_int) -> c_int, (old, new, flags), -1)
 }
 
@@ -88,10 +96,10 @@ pub unsafe extern "C" fn close_range(first: c_uint, last: c_uint, flags: c_int) 
     }
     before_close_all(first, last);
     let mut next = first;
-    for ours in sys::own_descriptors() {
-        let Ok(ours) = c_uint::try_from(ours) else { continue };
-        if ours < next || ours > last {
-            continue;
+    while let Some(ours) = c_int::try_from(next).ok().and_then(sys::next_own_descriptor) {
+        let ours = ours as c_uint;
+        if ours > last {
+            break;
         }
         if ours > next {
             let result = raw_close_range(next, ours - 1, flags);

@@ -89,9 +89,18 @@ fn refused_length(block: &Aiocb, operation: &Operation) -> Option<Outcome> {
     if last.is_some() && end.is_some() {
         return None;
     }
+    let is_refused_anywhere = end.is_none() || block.length > isize::MAX as usize;
     // SAFETY: the kernel refuses such lengths before it looks at the buffer.
-    let answer =
-        unsafe { sys::refused_transfer(block.fd, operation.is_read(), block.buffer, block.length, block.offset) };
+    let answer = unsafe {
+        sys::refused_transfer(
+            block.fd,
+            operation.is_read(),
+            block.buffer,
+            block.length,
+            block.offset,
+            is_refused_anywhere,
+        )
+    };
     match answer {
         // Without positions, only the length counts.
         Err(sys::ESPIPE) => None,

@@ -17,7 +17,7 @@ use crate::driver::operation::Operation;
 use crate::driver::uring::Ring;
 use crate::driver::{Choice, DriverKind, is_refusal};
 use crate::errno::Errno;
-use crate::sys::{self, FileKind};
+use crate::sys::{self, FileId, FileKind};
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -117,11 +117,11 @@ impl<P: Payload> Engine<P> {
     ) -> Result<(), (Errno, Option<P>)> {
         let Submission { mut operation, before, started, payload } = submission;
         let is_shared = self.phase.load(Ordering::Acquire) == SHARED;
-        let mut kind = FileKind::Other;
-        if !is_shared || operation.is_write() || operation.is_sync() || operation.is_stream() {
-            (kind, operation.file) = sys::identify(operation.fd);
+        let matters = !is_shared || operation.is_write() || operation.is_sync() || operation.is_stream();
+        if matters && operation.file == FileId::UNKNOWN {
+            (operation.kind_of_file, operation.file) = sys::identify(operation.fd);
         }
-        let may_own = !is_shared && standing == Standing::Private && kind == FileKind::Storage;
+        let may_own = !is_shared && standing == Standing::Private && operation.kind_of_file == FileKind::Storage;
         // SAFETY: the slot is the caller's, who gives it to us.
         if let Some(body) = unsafe { self.slots.body(key) } {
             *body = Some(Body::Request(Request::new(operation, payload, before, started)));

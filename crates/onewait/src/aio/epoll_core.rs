@@ -12,7 +12,7 @@ use super::request::{Body, Target, Verdict};
 use super::ring_core::Table;
 use super::slots::Key;
 use crate::counters::Route;
-use crate::driver::epoll::Epoll;
+use crate::driver::epoll::{Epoll, Submitted};
 use crate::driver::pool::Sink;
 use crate::errno::Errno;
 use crate::sys::{FileId, MaskedSignals};
@@ -79,11 +79,17 @@ impl<P: Payload> EpollCore<P> {
             return Ok(Route::ThreadPool);
         }
         // SAFETY: by the contract of `Engine::submit`.
-        let submitted = unsafe { self.driver.submit(operation, key.to_bits()) };
-        if submitted.is_err() {
-            self.ends.forget(key);
+        match unsafe { self.driver.submit(operation, key.to_bits()) } {
+            Ok(Submitted::Begun(route)) => Ok(route),
+            Ok(Submitted::Done(result)) => {
+                self.ends.done(key.to_bits(), result);
+                Ok(Route::Readiness)
+            }
+            Err(errno) => {
+                self.ends.forget(key);
+                Err(errno)
+            }
         }
-        submitted
     }
 
     /// Cancels what has not begun.
@@ -176,17 +182,21 @@ impl<P: Payload> Ends<P> {
     /// Takes the request out of the order and starts what that releases.
     fn forget(&self, key: Key) {
         let mut released = Vec::new();
-        let mut state = self.lock();
-        if let Some(live) = state.live.remove(&key) {
-            state.order.done(live.ticket, &mut released);
-        }
-        drop(state);
+        self.leave_order(key, &mut released);
         self.release(released);
     }
 
-    fn release(&self, keys: Vec<Key>) {
+    fn leave_order(&self, key: Key, released: &mut Vec<Key>) {
+        let mut state = self.lock();
+        if let Some(live) = state.live.remove(&key) {
+            state.order.done(live.ticket, released);
+        }
+    }
+
+    /// Starts what was held back. What ends at once releases more, in this loop: a long lane is no deep stack.
+    fn release(&self, mut keys: Vec<Key>) {
         let Some(driver) = self.driver.get().and_then(std::sync::Weak::upgrade) else { return };
-        for key in keys {
+        while let Some(key) = keys.pop() {
             if let Some(live) = self.lock().live.get_mut(&key) {
                 live.is_held = false;
             }
@@ -194,9 +204,13 @@ impl<P: Payload> Ends<P> {
             let Some(Some(Body::Request(request))) = (unsafe { self.slots.body(key) }) else { continue };
             let operation = request.operation;
             // SAFETY: by the contract of `Engine::submit`.
-            if let Err(errno) = unsafe { driver.submit(operation, key.to_bits()) } {
-                self.done(key.to_bits(), -errno.0);
-            }
+            let result = match unsafe { driver.submit(operation, key.to_bits()) } {
+                Ok(Submitted::Begun(_)) => continue,
+                Ok(Submitted::Done(result)) => result,
+                Err(errno) => -errno.0,
+            };
+            self.publish(key, result);
+            self.leave_order(key, &mut keys);
         }
     }
 }

@@ -19,6 +19,7 @@ mod request;
 mod ring_core;
 mod ring_thread;
 mod slots;
+mod write_policy;
 
 pub use engine::{Engine, Standing, Submission};
 pub use own_ring::OwnWait;

@@ -1,7 +1,7 @@
 //! What can be asked of a driver.
 
 use crate::counters::Kind;
-use crate::sys::FileId;
+use crate::sys::{FileId, FileKind};
 use std::os::fd::RawFd;
 
 /// The most bytes that one system call transfers on Linux (`read(2)`, “Notes”).
@@ -55,6 +55,8 @@ pub struct Operation {
     pub append: bool,
     /// Which file the descriptor stands for, where that matters: for what is ordered.
     pub file: FileId,
+    /// What kind of file that is, where [`Operation::file`] is known.
+    pub kind_of_file: FileKind,
 }
 
 impl Operation {
@@ -71,6 +73,7 @@ impl Operation {
             direct: false,
             append: false,
             file: FileId::UNKNOWN,
+            kind_of_file: FileKind::Other,
         }
     }
 

@@ -1,8 +1,9 @@
 //! A descriptor that only this project's code knows.
 
+use super::own;
 use std::os::fd::{AsRawFd, RawFd};
 
-/// Owns a descriptor and closes it by system call: a face of ours stands in front of libc's `close`, and is for programs.
+/// Owns a descriptor, whose number is known as ours meanwhile, and closes it by system call: a face of ours stands in front of libc's `close`, and is for programs.
 #[derive(Debug)]
 pub struct Descriptor(RawFd);
 
@@ -12,10 +13,11 @@ impl Descriptor {
     /// # Safety
     /// It is open, and nobody else closes it.
     pub unsafe fn from_raw(fd: RawFd) -> Descriptor {
+        own::note(fd, true);
         Descriptor(fd)
     }
 
-    /// Gives the descriptor up without closing it.
+    /// Gives the descriptor up without closing it; its number stays one of ours.
     pub fn into_raw(self) -> RawFd {
         std::mem::ManuallyDrop::new(self).0
     }
@@ -29,6 +31,7 @@ impl AsRawFd for Descriptor {
 
 impl Drop for Descriptor {
     fn drop(&mut self) {
+        own::note(self.0, false);
         // SAFETY: the descriptor is ours.
         unsafe { libc::syscall(libc::SYS_close, self.0) };
     }

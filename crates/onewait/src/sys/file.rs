@@ -153,7 +153,7 @@ pub unsafe fn write(fd: RawFd, vectors: *const libc::iovec, count: u32, offset: 
 }
 
 /// Reads or writes a length that cannot be: more than `ssize_t` holds, or beyond the last offset. Tells in what way the
-/// kernel refuses it: `pread(2)` and `pwrite(2)`, or for a length that no file takes, `read(2)` and `write(2)`.
+/// kernel refuses it: `pread(2)` and `pwrite(2)`, or for a length that is refused anywhere, `read(2)` and `write(2)`.
 ///
 /// # Errors
 /// EINVAL, EFAULT, EBADF; ESPIPE if only the offset is at fault, on a descriptor without positions.
@@ -166,13 +166,14 @@ pub unsafe fn refused_transfer(
     buffer: *mut libc::c_void,
     length: usize,
     offset: i64,
+    is_refused_anywhere: bool,
 ) -> Result<usize, Errno> {
     let (positional, plain) =
         if is_read { (libc::SYS_pread64, libc::SYS_read) } else { (libc::SYS_pwrite64, libc::SYS_write) };
     // SAFETY: by the contract of this function.
     match check(unsafe { libc::syscall(positional, fd, buffer, length, offset) }) {
         // SAFETY: as above.
-        Err(ESPIPE) if length > isize::MAX as usize => check(unsafe { libc::syscall(plain, fd, buffer, length) }),
+        Err(ESPIPE) if is_refused_anywhere => check(unsafe { libc::syscall(plain, fd, buffer, length) }),
         answer => answer,
     }
 }

@@ -16,7 +16,7 @@ pub use file::{
     nonblocking_read, nonblocking_write, read, refused_transfer, seekable, status_flags, write,
 };
 pub use futex::{Wait, futex_wait, futex_wake};
-pub use own::{OwnDescriptor, forget_own_descriptors, is_own_descriptor, lift, own_descriptors, vacate};
+pub use own::{OwnDescriptor, forget_own_descriptors, is_own_descriptor, lift, next_own_descriptor, vacate};
 pub use signals::MaskedSignals;
 pub use thread::{count_threads, spawn};
 

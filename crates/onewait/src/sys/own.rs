@@ -7,14 +7,34 @@
 use crate::errno::Errno;
 use crate::sys::Descriptor;
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 /// Descriptors of our own are moved to this number or above, where the limit allows it.
 pub(super) const HIGH: RawFd = 1 << 10;
 
 const FREE: RawFd = -1;
-/// An engine has up to four.
+/// The numbers of [`OwnDescriptor`]s. An engine has up to four.
 static OWN: [AtomicI32; 256] = [const { AtomicI32::new(FREE) }; 256];
+
+/// Bits of the numbers that are ours, whether they can change or not; numbers beyond are not known.
+const KNOWN: usize = 1 << 20;
+static NUMBERS: [AtomicU64; KNOWN / 64] = [const { AtomicU64::new(0) }; KNOWN / 64];
+
+/// Notes that a number is ours, or is no longer.
+pub(super) fn note(fd: RawFd, is_ours: bool) {
+    if let Some((word, bit)) = place(fd) {
+        if is_ours {
+            word.fetch_or(bit, Ordering::Relaxed);
+        } else {
+            word.fetch_and(!bit, Ordering::Relaxed);
+        }
+    }
+}
+
+fn place(fd: RawFd) -> Option<(&'static AtomicU64, u64)> {
+    let number = usize::try_from(fd).ok()?;
+    Some((NUMBERS.get(number / 64)?, 1 << (number % 64)))
+}
 
 /// A descriptor of the engine's.
 #[derive(Debug)]
@@ -33,8 +53,8 @@ impl OwnDescriptor {
         let is_taken = |cell: &&AtomicI32| {
             cell.compare_exchange(FREE, fd.as_raw_fd(), Ordering::Relaxed, Ordering::Relaxed).is_ok()
         };
+        // Written down from here on, in the cell, which owns the descriptor.
         let cell = OWN.iter().find(is_taken).ok_or(Errno(libc::EMFILE))?;
-        // From here on the number in the cell owns the descriptor.
         fd.into_raw();
         Ok(OwnDescriptor { cell })
     }
@@ -65,26 +85,38 @@ pub fn lift(fd: Descriptor) -> Descriptor {
 }
 
 /// Whether the engine works with this number. Async-signal-safe.
+#[inline]
 pub fn is_own_descriptor(fd: RawFd) -> bool {
-    fd >= 0 && OWN.iter().any(|cell| cell.load(Ordering::Relaxed) == fd)
+    place(fd).is_some_and(|(word, bit)| word.load(Ordering::Relaxed) & bit != 0)
 }
 
-/// All numbers that the engine works with, lowest first.
-pub fn own_descriptors() -> Vec<RawFd> {
-    let mut all: Vec<RawFd> = OWN.iter().map(|cell| cell.load(Ordering::Relaxed)).filter(|fd| *fd >= 0).collect();
-    all.sort_unstable();
-    all
+/// The lowest number, from `first` on, that the engine works with.
+pub fn next_own_descriptor(first: RawFd) -> Option<RawFd> {
+    let first = usize::try_from(first).ok()?;
+    (first / 64..NUMBERS.len()).find_map(|index| {
+        let all = NUMBERS[index].load(Ordering::Relaxed);
+        let bits = if index == first / 64 { all & (u64::MAX << (first % 64)) } else { all };
+        (bits != 0).then(|| (index * 64) as RawFd + bits.trailing_zeros() as RawFd)
+    })
 }
 
-/// The program is about to put a file of its own on this number: if the engine works with it, it gets another.
-/// Async-signal-safe.
-pub fn vacate(fd: RawFd) {
-    for cell in OWN.iter().filter(|cell| cell.load(Ordering::Relaxed) == fd) {
-        // SAFETY: no pointers; F_DUPFD_CLOEXEC makes a new descriptor.
-        let other = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, HIGH) };
-        // The program replaces the old number, which closes it. Without another number, the engine loses this one.
-        cell.store(other, Ordering::Relaxed);
+/// The program is about to put a file of its own on this number. If the engine works with it, it gets another number; false
+/// if that cannot be. Async-signal-safe.
+pub fn vacate(fd: RawFd) -> bool {
+    if !is_own_descriptor(fd) {
+        return true;
     }
+    let Some(cell) = OWN.iter().find(|cell| cell.load(Ordering::Relaxed) == fd) else { return false };
+    // SAFETY: no pointers; F_DUPFD_CLOEXEC makes a new descriptor.
+    let other = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, HIGH) };
+    if other < 0 {
+        return false;
+    }
+    note(other, true);
+    // The program replaces the old number, which closes it.
+    cell.store(other, Ordering::Relaxed);
+    note(fd, false);
+    true
 }
 
 /// In the child of a fork: the numbers that the parent's engine works with mean nothing here. They stay open until the
@@ -92,5 +124,8 @@ pub fn vacate(fd: RawFd) {
 pub fn forget_own_descriptors() {
     for cell in &OWN {
         cell.store(FREE, Ordering::Relaxed);
+    }
+    while let Some(fd) = next_own_descriptor(0) {
+        note(fd, false);
     }
 }

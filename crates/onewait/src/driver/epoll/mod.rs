@@ -12,9 +12,17 @@ use super::pool::{Pool, Sink};
 use crate::counters::Route;
 use crate::errno::Errno;
 use native_aio::NativeAio;
-use readiness::Readiness;
+use readiness::{Begun, Readiness};
 use std::os::fd::RawFd;
 use std::sync::Arc;
+
+/// What became of an operation.
+pub(crate) enum Submitted {
+    /// It is under way; the sink will be told of its end.
+    Begun(Route),
+    /// It is done, with this result; the sink will not be told.
+    Done(i32),
+}
 
 /// The driver. Callers hold back signals around every call, for it takes locks that its own threads need.
 pub(crate) struct Epoll<S: Sink> {
@@ -43,22 +51,26 @@ impl<S: Sink> Epoll<S> {
     ///
     /// # Safety
     /// What the operation points to stays valid until the sink was told of its end.
-    pub(crate) unsafe fn submit(&self, operation: Operation, user_data: u64) -> Result<Route, Errno> {
+    pub(crate) unsafe fn submit(&self, operation: Operation, user_data: u64) -> Result<Submitted, Errno> {
         let is_transfer = operation.is_read() || operation.is_write();
         if operation.direct
             && is_transfer
             && let Some(native) = &self.native
             && native.submit(&operation, user_data)
         {
-            return Ok(Route::NativeAio);
+            return Ok(Submitted::Begun(Route::NativeAio));
         }
         let waits_for_readiness =
             operation.code == Code::Poll || (operation.is_stream() && !operation.nowait && !operation.own_timeout);
-        if waits_for_readiness && self.readiness.submit(&operation, user_data)? {
-            return Ok(Route::Readiness);
+        if waits_for_readiness {
+            match self.readiness.submit(&operation, user_data)? {
+                Begun::Waits => return Ok(Submitted::Begun(Route::Readiness)),
+                Begun::Done(result) => return Ok(Submitted::Done(result)),
+                Begun::Not => {}
+            }
         }
         self.pool.submit(operation, user_data)?;
-        Ok(Route::ThreadPool)
+        Ok(Submitted::Begun(Route::ThreadPool))
     }
 
     /// Takes an operation back that has not begun. True if that was possible: the sink will not be told.

@@ -27,6 +27,16 @@ struct Waiting {
     before: usize,
 }
 
+/// What became of an operation that was to wait.
+pub(super) enum Begun {
+    /// It waits.
+    Waits,
+    /// It did not have to: this is its result.
+    Done(i32),
+    /// It cannot wait here; nothing was done.
+    Not,
+}
+
 struct Shared<S: Sink> {
     epoll: OwnDescriptor,
     doorbell: EventFd,
@@ -76,33 +86,35 @@ impl<S: Sink> Readiness<S> {
         Ok(Readiness { shared, thread: Some(thread) })
     }
 
-    /// Lets an operation wait until its descriptor is ready. False if the descriptor cannot be waited for.
-    pub(super) fn submit(&self, operation: &Operation, user_data: u64) -> Result<bool, Errno> {
+    /// Lets an operation wait until its descriptor is ready.
+    ///
+    /// # Errors
+    /// EAGAIN, EMFILE: nothing was begun.
+    pub(super) fn submit(&self, operation: &Operation, user_data: u64) -> Result<Begun, Errno> {
         // What is always ready needs no waiting for.
         if operation.length == 0 || (operation.code == Code::Poll && sys::seekable(operation.fd)) {
-            return Ok(false);
+            return Ok(Begun::Not);
         }
         // What is there, or is wrong, need not be waited for. Writes could raise a signal in the calling thread.
         if operation.is_read() {
             // SAFETY: by the contract of `Epoll::submit`, until the sink is told.
             match unsafe { transfer_now(operation) } {
                 Err(Errno::AGAIN | Errno(libc::EOPNOTSUPP)) => {}
-                result => {
-                    self.shared.sink.done(user_data, result.map_or_else(|errno| -errno.0, |count| count as i32));
-                    return Ok(true);
-                }
+                result => return Ok(Begun::Done(result.map_or_else(|errno| -errno.0, |count| count as i32))),
             }
         }
         let fd = sys::duplicate(operation.fd)?;
         let raw = fd.as_raw_fd();
         let operation = Operation { fd: raw, ..*operation };
-        self.shared.waiting().insert(user_data, Waiting { operation, fd, before: 0 });
+        // Under the lock, so that nobody who takes the operation out closes the descriptor before it is watched.
+        let mut waiting = self.shared.waiting();
         match self.shared.control(libc::EPOLL_CTL_ADD, raw, events(&operation), user_data) {
-            Ok(()) => Ok(true),
-            Err(errno) => {
-                self.shared.waiting().remove(&user_data);
-                if errno.0 == libc::EPERM { Ok(false) } else { Err(Errno::AGAIN) }
+            Ok(()) => {
+                waiting.insert(user_data, Waiting { operation, fd, before: 0 });
+                Ok(Begun::Waits)
             }
+            Err(Errno(libc::EPERM)) => Ok(Begun::Not),
+            Err(_) => Err(Errno::AGAIN),
         }
     }
 
@@ -197,11 +209,13 @@ impl<S: Sink> Shared<S> {
 
     fn wait_again(&self, user_data: u64, waiting: Waiting) {
         let (fd, events) = (waiting.fd.as_raw_fd(), events(&waiting.operation));
-        self.waiting().insert(user_data, waiting);
-        if let Err(errno) = self.control(libc::EPOLL_CTL_MOD, fd, events, user_data)
-            && self.waiting().remove(&user_data).is_some()
-        {
-            self.sink.done(user_data, -errno.0);
+        let mut all = self.waiting();
+        match self.control(libc::EPOLL_CTL_MOD, fd, events, user_data) {
+            Ok(()) => drop(all.insert(user_data, waiting)),
+            Err(errno) => {
+                drop(all);
+                self.sink.done(user_data, -errno.0);
+            }
         }
     }
 }
