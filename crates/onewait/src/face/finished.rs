@@ -54,6 +54,10 @@ impl Finished {
         self.outstanding.load(Ordering::Relaxed)
     }
 
+    pub(super) fn ready(&self) -> usize {
+        self.lock().ready.len()
+    }
+
     pub(super) fn limit(&self) -> usize {
         self.limit
     }

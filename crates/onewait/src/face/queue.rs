@@ -157,7 +157,12 @@ impl CompletionQueue {
         self.finished.outstanding()
     }
 
-    /// How many can be.
+    /// How many have ended and were not reaped: so many can be had without waiting.
+    pub fn ready(&self) -> usize {
+        self.finished.ready()
+    }
+
+    /// How many requests can be in flight or not reaped at a time.
     pub fn limit(&self) -> usize {
         self.finished.limit()
     }
