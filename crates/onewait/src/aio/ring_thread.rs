@@ -136,11 +136,13 @@ fn run<P: Payload>(core: &mut RingCore<P>, shared: &Shared<P>, answers: &Answers
         // Armed before anything is looked at: a signal from then on ends the wait.
         core.arm();
         core.take_answers(answers);
+        // Looked at before the mailbox: nobody submits any more once it is set, so what is taken then is all there is.
+        let is_stopping = shared.is_stopping.load(Ordering::SeqCst);
         shared.mailbox.take_all(&shared.slots, &mut keys);
         for key in keys.drain(..) {
             core.accept(key);
         }
-        if shared.is_stopping.load(Ordering::SeqCst) {
+        if is_stopping {
             if !was_cancelled {
                 was_cancelled = true;
                 core.cancel_everything();
