@@ -13,7 +13,7 @@
 //!   │ CompletionQueue, CompletionQueue …       bounded, shared by any number of threads │
 //!   ├───────────────────────────────────────────────────────────────────────────────────┤
 //!   │ Aio       requests in slots, which own their memory · fsync and stream order ·    │
-//!   │           cancellation · what the page cache holds is read in the call itself     │
+//!   │           cancellation · what needs no waiting is done in the call itself         │
 //!   ├─────────────────────────────────────────┬─────────────────────────────────────────┤
 //!   │ driver    uring: a ring                 │ epoll + threads + native AIO (O_DIRECT) │
 //!   └─────────────────────────────────────────┴─────────────────────────────────────────┘

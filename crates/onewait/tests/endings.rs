@@ -70,7 +70,7 @@ fn an_engine_is_dropped_while_its_threads_are_busy() {
     let file = scratch.open();
     for _ in 0..100 {
         let queue = queue();
-        let writes = (0..20).map(|block| Request::write(&file, vec![1; 4096], block * 4096));
+        let writes = (0..20).map(|block| Request::write(&file, vec![1; 5000], block * 5000));
         queue.submit_all(writes).unwrap();
         queue.submit(Request::fdatasync(&file)).unwrap();
         drop(queue);

@@ -40,8 +40,8 @@ impl CompletionQueue {
         CompletionQueue { aio, finished: Arc::new(Finished::new(limit)) }
     }
 
-    /// Submits a request. A read of what the page cache holds is carried out at once, in this thread; everything else is on
-    /// its way when the call returns.
+    /// Submits a request. What needs no waiting is carried out at once, in this thread: reads of what the page cache holds,
+    /// short writes of whole pages into it. Everything else is on its way when the call returns.
     ///
     /// # Errors
     /// The request is given back, and nothing of it was done: EAGAIN when the queue or the engine is full, or no thread can
