@@ -31,14 +31,20 @@ impl fmt::Display for Face {
 
 impl Face {
     /// The environment that this face adds to the program's.
+    ///
+    /// What `ONEWAIT_TEST_PRELOAD` names comes before our library: a sanitizer's run-time library, where ours was built
+    /// for it.
     pub(crate) fn environment(self, library: &Path) -> Vec<(&'static str, String)> {
-        let preload = ("LD_PRELOAD", library.display().to_string());
-        match self {
-            Face::Glibc => vec![],
-            Face::Uring => vec![preload, ("ONEWAIT_DRIVER", "uring".into())],
-            Face::Epoll => vec![preload, ("ONEWAIT_DRIVER", "epoll".into())],
-            Face::Linked => vec![("ONEWAIT_DRIVER", "uring".into())],
-        }
+        let first = env::var("ONEWAIT_TEST_PRELOAD").ok().filter(|_| self != Face::Glibc);
+        let ours = matches!(self, Face::Uring | Face::Epoll).then(|| library.display().to_string());
+        let preload: Vec<String> = first.into_iter().chain(ours).collect();
+        let driver = match self {
+            Face::Glibc => None,
+            Face::Uring | Face::Linked => Some("uring"),
+            Face::Epoll => Some("epoll"),
+        };
+        let preload = (!preload.is_empty()).then(|| ("LD_PRELOAD", preload.join(":")));
+        preload.into_iter().chain(driver.map(|driver| ("ONEWAIT_DRIVER", driver.into()))).collect()
     }
 
     /// Gives a command this face's environment, and nothing of the outer one's that would make it another face.

@@ -1,6 +1,7 @@
 //! `libonewait.so`, of the profile that the tests themselves have.
 
 use std::env;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -22,9 +23,12 @@ pub(crate) fn build() -> Result<PathBuf, String> {
     // Without `--target-dir`, a build directory given on the command line of `cargo test` would be missed.
     let target_dir = scratch().parent().unwrap_or(scratch());
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    // `cargo test --target` puts a directory of the target's name in between.
+    let target = profile_dir.parent().filter(|parent| *parent != target_dir).and_then(Path::file_name);
     let output = Command::new(cargo)
         .args(["build", "--quiet", "--package", "onewait-c", "--profile", profile, "--target-dir"])
         .arg(target_dir)
+        .args(target.map(|target| [OsStr::new("--target"), target]).into_iter().flatten())
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .env_remove("LD_PRELOAD")
         .output()

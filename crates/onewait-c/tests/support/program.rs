@@ -1,5 +1,6 @@
 //! The C programs: compiled against the system's headers, so that the ABI under test is the real one.
 
+use std::env;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -86,7 +87,10 @@ fn build(sources: &Path, source: &Path, headers: SystemTime, library: &Path) -> 
     let inputs = headers.max(modified(source));
     compile(sources, source, &plain, inputs, &[])?;
     let (dir, rpath) = (dir.display().to_string(), format!("-Wl,-rpath,{}", dir.display()));
-    let link = ["-L", &dir, "-Wl,--no-as-needed", "-lonewait", &rpath];
+    // The sanitizer's run-time library, which ours needs if it was built for it.
+    let first = env::var("ONEWAIT_TEST_PRELOAD").ok();
+    let mut link = vec!["-L", &dir, "-Wl,--no-as-needed", "-lonewait", &rpath];
+    link.extend(first.as_deref());
     compile(sources, source, &linked, inputs.max(modified(library)), &link)?;
     let tests = list(&plain)?;
     Ok(Program { name, plain, linked, tests })
