@@ -6,6 +6,7 @@
 
 use super::busy::Busy;
 use super::epoll_core::EpollCore;
+use super::hints;
 use super::own_ring::{OwnRing, OwnWait};
 use super::payload::{Payload, Waiters};
 use super::request::{Body, Request, Target, Verdict};
@@ -118,7 +119,9 @@ impl<P: Payload> Engine<P> {
         let Submission { mut operation, before, started, payload } = submission;
         let is_shared = self.phase.load(Ordering::Acquire) == SHARED;
         let matters = !is_shared || operation.is_write() || operation.is_sync() || operation.is_stream();
-        if matters && operation.file == FileId::UNKNOWN {
+        let is_known =
+            operation.file != FileId::UNKNOWN || (operation.is_read() && operation.kind_of_file == FileKind::Storage);
+        if matters && !is_known {
             (operation.kind_of_file, operation.file) = sys::identify(operation.fd);
         }
         let may_own = !is_shared && standing == Standing::Private && operation.kind_of_file == FileKind::Storage;
@@ -323,6 +326,7 @@ impl<P: Payload> Engine<P> {
     /// the number any more: nearly always at once.
     #[inline]
     pub fn before_close(&self, fd: RawFd) {
+        hints::forget(fd);
         if self.busy.contains(fd) {
             self.release_number(fd);
         }

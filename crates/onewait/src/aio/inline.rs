@@ -7,15 +7,15 @@
 //! does not take RWF_NOWAIT for it: it can have to wait, when too much of memory is dirty. So that is watched
 //! (`write_policy.rs`). Writes that could raise a signal in the program's thread (SIGPIPE, SIGXFSZ) are not tried.
 
+use super::hints::{self, Hint};
 use super::payload::Outcome;
+use super::read_policy;
 use super::request;
 use super::write_policy;
 use crate::counters::{Counters, Kind, Route};
 use crate::driver::operation::{Code, Operation, STREAM};
 use crate::errno::Errno;
 use crate::sys::{self, FileKind};
-use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
 
 /// What came of looking at a request.
@@ -33,7 +33,7 @@ pub enum Attempt {
 /// # Safety
 /// The operation's pointers are valid for what it does, or invalid in a way that the kernel answers with EFAULT.
 #[inline]
-pub unsafe fn attempt(mut operation: Operation) -> Attempt {
+pub unsafe fn attempt(operation: Operation) -> Attempt {
     if !operation.is_read() && !operation.is_write() {
         return Attempt::Queue(operation, 0);
     }
@@ -41,6 +41,47 @@ pub unsafe fn attempt(mut operation: Operation) -> Attempt {
     if operation.offset < 0 {
         return Attempt::Done(Err(Errno::INVAL));
     }
+    // SAFETY: passed on to the caller.
+    match unsafe { attempt_known(operation) } {
+        Some(attempt) => attempt,
+        // SAFETY: passed on to the caller.
+        None => unsafe { attempt_unknown(operation) },
+    }
+}
+
+/// By what is remembered of the descriptor; `None` if that is nothing, or was wrong.
+#[inline]
+unsafe fn attempt_known(mut operation: Operation) -> Option<Attempt> {
+    let fd = operation.fd;
+    if operation.is_write() {
+        // SAFETY: passed on to the caller.
+        return match unsafe { write_now(&operation, || hints::recall(fd, Hint::WriteCached)) } {
+            // The kernel says what is wrong with the descriptor before it writes anything.
+            Some(Attempt::Done(Err(_))) => None,
+            attempt => attempt,
+        };
+    }
+    operation.kind_of_file = FileKind::Storage;
+    if hints::recall(fd, Hint::ReadDirect) {
+        operation.direct = true;
+        return Some(Attempt::Queue(operation, 0));
+    }
+    if !hints::recall(fd, Hint::ReadCached) {
+        return None;
+    }
+    // SAFETY: passed on to the caller.
+    match unsafe { read_if_promising(operation) } {
+        Some(Found::Attempt(attempt)) => Some(attempt),
+        Some(Found::Nothing) | None => Some(Attempt::Queue(operation, 0)),
+        Some(Found::Stream) => {
+            hints::forget(fd);
+            None
+        }
+    }
+}
+
+/// The same for a descriptor of which nothing is known.
+unsafe fn attempt_unknown(mut operation: Operation) -> Attempt {
     let flags = match sys::status_flags(operation.fd) {
         Ok(flags) => flags,
         Err(errno) => return Attempt::Done(Err(errno)),
@@ -55,22 +96,25 @@ pub unsafe fn attempt(mut operation: Operation) -> Attempt {
     }
     operation.direct = flags & libc::O_DIRECT != 0;
     operation.append = flags & libc::O_APPEND != 0;
-    if flags & libc::O_DSYNC == 0
-        // SAFETY: passed on to the caller.
-        && let Some(attempt) = unsafe { write_now(&mut operation) }
-    {
-        return attempt;
+    (operation.kind_of_file, operation.file) = sys::identify(operation.fd);
+    let is_storage = operation.kind_of_file == FileKind::Storage;
+    if is_storage && operation.is_read() {
+        hints::learn(operation.fd, if operation.direct { Hint::ReadDirect } else { Hint::ReadCached });
     }
-    let is_stream =
-        if operation.is_read() && !operation.direct && !operation.is_vectored() && is_promising(operation.fd) {
-            // SAFETY: passed on to the caller.
-            match unsafe { read_now(operation) } {
-                Ok(attempt) => return attempt,
-                Err(is_stream) => is_stream,
-            }
-        } else {
-            !sys::seekable(operation.fd)
-        };
+    if is_storage && operation.is_write() && flags & (libc::O_DSYNC | libc::O_DIRECT | libc::O_APPEND) == 0 {
+        hints::learn(operation.fd, Hint::WriteCached);
+        // SAFETY: passed on to the caller.
+        if let Some(attempt) = unsafe { write_now(&operation, || true) } {
+            return attempt;
+        }
+    }
+    // SAFETY: passed on to the caller.
+    let is_stream = match unsafe { read_if_promising(operation) } {
+        Some(Found::Attempt(attempt)) => return attempt,
+        Some(Found::Stream) => true,
+        Some(Found::Nothing) => false,
+        None => !is_storage && !sys::seekable(operation.fd),
+    };
     if is_stream {
         operation.offset = STREAM;
         operation.nowait = flags & libc::O_NONBLOCK != 0;
@@ -86,23 +130,20 @@ pub fn count(kind: Kind, outcome: Outcome, started: Option<Instant>) {
     request::count(kind, outcome, started);
 }
 
-/// Writes whole pages into the page cache, if that is likely to need no waiting. `None` if not.
+/// Writes whole pages into the page cache, if that is likely to need no waiting. `None` if not; `is_cached` is asked last,
+/// and says whether the descriptor is one for it.
 #[inline]
-unsafe fn write_now(operation: &mut Operation) -> Option<Attempt> {
-    let is_whole = (operation.offset as u64 | u64::from(operation.length)) % PAGE == 0;
-    let is_candidate = operation.code == Code::Write && !operation.direct && !operation.append && is_whole;
-    if !is_candidate || !write_policy::allows(operation.length) {
-        return None;
-    }
-    (operation.kind_of_file, operation.file) = sys::identify(operation.fd);
-    if operation.kind_of_file != FileKind::Storage || sys::has_size_limit() {
+unsafe fn write_now(operation: &Operation, is_cached: impl FnOnce() -> bool) -> Option<Attempt> {
+    let is_whole = (operation.offset as u64 | u64::from(operation.length)).is_multiple_of(PAGE);
+    let is_candidate = operation.code == Code::Write && is_whole && write_policy::allows(operation.length);
+    if !is_candidate || !is_cached() || sys::has_size_limit() {
         return None;
     }
     let vector = libc::iovec { iov_base: operation.address as *mut libc::c_void, iov_len: operation.length as usize };
-    let begin = Instant::now();
+    let begin = sys::coarse_milliseconds();
     // SAFETY: the vector is the operation's buffer, valid by the caller's contract.
     let result = unsafe { sys::write(operation.fd, &raw const vector, 1, operation.offset) };
-    write_policy::learn(begin.elapsed());
+    write_policy::learn(begin, sys::coarse_milliseconds());
     // A signal that came before anything was written: the driver is not interrupted.
     (result != Err(Errno::INTR)).then_some(Attempt::Done(result))
 }
@@ -110,19 +151,36 @@ unsafe fn write_now(operation: &mut Operation) -> Option<Attempt> {
 /// Bytes of the smallest page there is; writes of whole pages need not read the rest of one first.
 const PAGE: u64 = 4096;
 
-/// Reads what is there. `Err` if that is nothing, and says whether the descriptor has no positions.
+/// What a read without waiting found.
+enum Found {
+    /// Something, or an error: the read is done, at least in part.
+    Attempt(Attempt),
+    /// Nothing that is there already.
+    Nothing,
+    /// A descriptor that has no positions.
+    Stream,
+}
+
+/// Reads what the page cache holds. `None` if it is not even tried.
 #[inline]
-unsafe fn read_now(mut operation: Operation) -> Result<Attempt, bool> {
+unsafe fn read_if_promising(operation: Operation) -> Option<Found> {
+    let is_candidate = operation.code == Code::Read && !operation.direct && read_policy::is_promising(operation.fd);
+    // SAFETY: passed on to the caller.
+    is_candidate.then(|| unsafe { read_now(operation) })
+}
+
+#[inline]
+unsafe fn read_now(mut operation: Operation) -> Found {
     let mut before = 0;
     loop {
         let vector =
             libc::iovec { iov_base: operation.address as *mut libc::c_void, iov_len: operation.length as usize };
         // SAFETY: the vector is the operation's buffer, valid by the caller's contract.
         match unsafe { sys::nonblocking_read(operation.fd, &raw const vector, 1, operation.offset) } {
-            Ok(0) => return Ok(Attempt::Done(Ok(before))),
+            Ok(0) => return Found::Attempt(Attempt::Done(Ok(before))),
             Ok(count) if count == operation.length as usize => {
-                found(operation.fd);
-                return Ok(Attempt::Done(Ok(before + count)));
+                read_policy::found(operation.fd);
+                return Found::Attempt(Attempt::Done(Ok(before + count)));
             }
             // The end of the file, or the end of what the cache holds: the rest tells.
             Ok(count) => {
@@ -131,58 +189,18 @@ unsafe fn read_now(mut operation: Operation) -> Result<Attempt, bool> {
                 operation.length -= count as u32;
                 operation.offset += count as i64;
             }
-            Err(Errno(libc::EAGAIN)) if before > 0 => return Ok(Attempt::Queue(operation, before)),
-            Err(_) if before > 0 => return Ok(Attempt::Done(Ok(before))),
+            Err(Errno(libc::EAGAIN)) if before > 0 => return Found::Attempt(Attempt::Queue(operation, before)),
+            Err(_) if before > 0 => return Found::Attempt(Attempt::Done(Ok(before))),
             Err(Errno(libc::EAGAIN)) => {
-                missed(operation.fd);
-                return Err(false);
+                read_policy::missed(operation.fd);
+                return Found::Nothing;
             }
             Err(Errno(libc::EOPNOTSUPP)) => {
-                missed(operation.fd);
-                return Err(!sys::seekable(operation.fd));
+                read_policy::missed(operation.fd);
+                return if sys::seekable(operation.fd) { Found::Nothing } else { Found::Stream };
             }
-            Err(sys::ESPIPE) => return Err(true),
-            Err(errno) => return Ok(Attempt::Done(Err(errno))),
+            Err(sys::ESPIPE) => return Found::Stream,
+            Err(errno) => return Found::Attempt(Attempt::Done(Err(errno))),
         }
-    }
-}
-
-/// Misses in a row after which most attempts are left out.
-const PATIENCE: u8 = 16;
-/// Of those left out, one in so many is made all the same: the data may have come into the cache.
-const PROBE: u8 = 32;
-
-/// Misses in a row, by a hash of the descriptor's number. Only a hint: that numbers are reused does no harm.
-static MISSES: [AtomicU8; 256] = [const { AtomicU8::new(0) }; 256];
-
-fn misses(fd: RawFd) -> &'static AtomicU8 {
-    &MISSES[fd as usize % MISSES.len()]
-}
-
-#[inline]
-fn is_promising(fd: RawFd) -> bool {
-    let misses = misses(fd);
-    let count = misses.load(Ordering::Relaxed);
-    if count < PATIENCE {
-        return true;
-    }
-    let next = if count >= PATIENCE + PROBE { PATIENCE } else { count + 1 };
-    misses.store(next, Ordering::Relaxed);
-    count >= PATIENCE + PROBE
-}
-
-#[inline]
-fn found(fd: RawFd) {
-    let misses = misses(fd);
-    if misses.load(Ordering::Relaxed) != 0 {
-        misses.store(0, Ordering::Relaxed);
-    }
-}
-
-fn missed(fd: RawFd) {
-    let misses = misses(fd);
-    let count = misses.load(Ordering::Relaxed);
-    if count < PATIENCE {
-        misses.store(count + 1, Ordering::Relaxed);
     }
 }

@@ -3,6 +3,7 @@
 //! They go through `syscall(2)` rather than through libc's wrappers of the same names where those are cancellation
 //! points: a thread that is cancelled in the middle of the engine would leave it half changed.
 
+mod clock;
 mod descriptor;
 mod file;
 mod futex;
@@ -10,6 +11,7 @@ mod own;
 mod signals;
 mod thread;
 
+pub use clock::coarse_milliseconds;
 pub use descriptor::Descriptor;
 pub use file::{
     ESPIPE, EventFd, FileId, FileKind, duplicate, fdatasync, fsync, has_own_timeout, has_size_limit, identify,
