@@ -153,12 +153,15 @@ impl<P: Payload> EpollCore<P> {
 }
 
 impl<P: Payload> Drop for EpollCore<P> {
-    /// Cancels what can be cancelled; the driver's end waits for the rest.
+    /// Cancels what can be cancelled, and waits for the rest.
     fn drop(&mut self) {
         let keys: Vec<Key> = self.ends.lock().live.keys().copied().collect();
         for key in keys {
             self.cancel(Target::Request(key));
         }
+        // A thread of the driver's that releases something holds the driver for that long. It must not be the last one to
+        // do so: it would wait for itself.
+        self.driver.stop();
     }
 }
 

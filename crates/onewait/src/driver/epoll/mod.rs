@@ -83,11 +83,16 @@ impl<S: Sink> Epoll<S> {
     pub(crate) fn close(&self, fd: RawFd) {
         self.pool.close(fd);
     }
+
+    /// Ends the driver: waits for its threads, and so for what they are in the middle of. Not to be called by them.
+    pub(crate) fn stop(&self) {
+        self.readiness.stop();
+        self.pool.stop();
+    }
 }
 
 impl<S: Sink> Drop for Epoll<S> {
     fn drop(&mut self) {
-        self.readiness.stop();
-        self.pool.stop();
+        self.stop();
     }
 }

@@ -51,7 +51,7 @@ struct Shared<S: Sink> {
 /// The epoll and its thread.
 pub(super) struct Readiness<S: Sink> {
     shared: Arc<Shared<S>>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl<S: Sink> Readiness<S> {
@@ -83,7 +83,7 @@ impl<S: Sink> Readiness<S> {
         }
         let theirs = Arc::clone(&shared);
         let thread = sys::spawn("onewait-engine", move || theirs.run()).map_err(|error| Errno::of(&error))?;
-        Ok(Readiness { shared, thread: Some(thread) })
+        Ok(Readiness { shared, thread: Mutex::new(Some(thread)) })
     }
 
     /// Lets an operation wait until its descriptor is ready.
@@ -125,10 +125,12 @@ impl<S: Sink> Readiness<S> {
         waiting.map(|waiting| self.shared.unwatch(&waiting)).is_some()
     }
 
-    pub(super) fn stop(&mut self) {
+    /// Ends the thread and waits for it, once. Not for that thread itself.
+    pub(super) fn stop(&self) {
         self.shared.is_stopping.store(true, Ordering::SeqCst);
         self.shared.doorbell.signal();
-        if let Some(thread) = self.thread.take() {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
             let _ = thread.join();
         }
     }
