@@ -29,9 +29,10 @@ fn write(out: &mut String, run: &Run<'_>) -> std::fmt::Result {
         (true, false) => "uring",
         (false, true) => "epoll",
         (true, true) => "uring in some processes, epoll in others",
-        (false, false) => "none",
+        (false, false) => "none was needed: no request had to wait",
     };
-    line(out, "driver", &format!("{driver} ({})", figures.reason))?;
+    let reason = if figures.reason.is_empty() { String::new() } else { format!(" ({})", figures.reason) };
+    line(out, "driver", &format!("{driver}{reason}"))?;
     writeln!(
         out,
         "  {:<8}{:>14}{:>14}{:>10}{:>12}{:>10}{:>10}{:>10}",

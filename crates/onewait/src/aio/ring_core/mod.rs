@@ -3,23 +3,30 @@
 //! The engine thread and a lone submitter both own a [`RingCore`]; they differ in where requests come from and in how
 //! they wait.
 
-use super::answers::Answers;
-use super::busy::Busy;
-use super::order::Order;
-use super::payload::{Payload, Waiters};
-use super::request::{Body, Place, Reply, Request, Target, Verdict, verdict};
-use super::slots::{Key, Slots};
+mod cancel;
+mod close;
+mod control;
+
+use cancel::Cancellation;
+use close::Close;
+use control::Control;
+
+use crate::aio::answers::Answers;
+use crate::aio::busy::Busy;
+use crate::aio::order::Order;
+use crate::aio::payload::{Payload, Waiters};
+use crate::aio::request::{Body, Place, Request};
+use crate::aio::slots::{Key, Slots};
 use crate::counters::Counters;
 use crate::driver::direct;
 use crate::driver::doorbell::Doorbell;
 use crate::driver::operation::Operation;
 use crate::driver::pool::Pool;
 use crate::driver::uring::{Completion, Entered, Ring, Stay};
-use crate::sys::{self, FileId};
+use crate::sys;
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 
 /// `user_data` of the doorbell. No key has the top bit set.
 const DOORBELL: u64 = u64::MAX;
@@ -59,45 +66,6 @@ enum Entry {
     Request(Key),
     Cancel { target: Key, user_data: u64 },
     Doorbell,
-}
-
-/// Who waits for an answer: the slot that the question came in, if it came in one, and where the answer goes.
-#[derive(Clone, Copy)]
-struct Control {
-    slot: Option<Key>,
-    reply: Reply,
-}
-
-/// A cancellation that is not decided.
-struct Cancellation {
-    control: Control,
-    targets: Vec<CancelTarget>,
-    verdict: Verdict,
-}
-
-/// How far the cancellation of one request has come.
-enum CancelStep {
-    /// There is no such request any more.
-    Gone,
-    /// It was held back, and has ended.
-    Cancelled,
-    /// A thread is inside it.
-    Begun,
-    /// The kernel was asked, under this number.
-    Asked(u64),
-}
-
-struct CancelTarget {
-    user_data: u64,
-    key: Key,
-    answer: Option<i32>,
-}
-
-/// A descriptor that is about to be closed.
-struct Close {
-    control: Control,
-    /// `fsync` requests: the kernel looks their descriptor up by number as late as in its worker thread.
-    syncs: Vec<Key>,
 }
 
 impl<P: Payload> RingCore<P> {
@@ -282,9 +250,8 @@ impl<P: Payload> RingCore<P> {
         match completion.user_data {
             DOORBELL => self.is_armed = !completion.is_last,
             user_data if user_data & CANCELLATION != 0 => {
-                let targets = self.cancellations.iter_mut().flat_map(|cancellation| &mut cancellation.targets);
-                for target in targets.filter(|target| target.user_data == user_data) {
-                    target.answer = Some(completion.result);
+                for cancellation in &mut self.cancellations {
+                    cancellation.note_answer(user_data, completion.result);
                 }
             }
             bits => self.finish(Key::from_bits(bits), completion.result),
@@ -327,7 +294,7 @@ impl<P: Payload> RingCore<P> {
         }
         if result == -libc::ECANCELED {
             for cancellation in &mut self.cancellations {
-                cancellation.verdict.cancelled |= cancellation.targets.iter().any(|target| target.key == key);
+                cancellation.note_cancelled(key);
             }
         }
         let ticket = request.ticket;
@@ -347,170 +314,6 @@ impl<P: Payload> RingCore<P> {
         }
         self.released = released;
     }
-
-    /// Begins a cancellation. When it is decided, the answer goes where `control` says.
-    fn cancel(&mut self, target: Target, control: Control) {
-        let keys: Vec<Key> = match target {
-            Target::Request(key) => vec![key],
-            Target::Descriptor(_) => self.slots.accepted().collect(),
-        };
-        let mut cancellation = Cancellation { control, targets: Vec::new(), verdict: Verdict::default() };
-        for key in keys {
-            if let Target::Descriptor(fd) = target
-                && self.descriptor_of(key) != Some(fd)
-            {
-                continue;
-            }
-            match self.cancel_one(key) {
-                CancelStep::Gone => {}
-                CancelStep::Cancelled => cancellation.verdict.cancelled = true,
-                CancelStep::Begun => cancellation.verdict.survived = true,
-                CancelStep::Asked(user_data) => {
-                    cancellation.targets.push(CancelTarget { user_data, key, answer: None });
-                }
-            }
-        }
-        self.cancellations.push(cancellation);
-        self.decide_cancellations();
-    }
-
-    fn descriptor_of(&self, key: Key) -> Option<RawFd> {
-        if !self.slots.is_accepted(key) {
-            return None;
-        }
-        // SAFETY: accepted slots stay ours until their end.
-        match unsafe { self.slots.body(key) } {
-            Some(Some(Body::Request(request))) if !request.is_closed => Some(request.operation.fd),
-            _ => None,
-        }
-    }
-
-    /// Takes a request out that is held back, or asks the kernel to.
-    fn cancel_one(&mut self, key: Key) -> CancelStep {
-        if !self.slots.is_accepted(key) {
-            return CancelStep::Gone;
-        }
-        // SAFETY: accepted slots stay ours until their end.
-        let Some(Some(Body::Request(request))) = (unsafe { self.slots.body(key) }) else { return CancelStep::Gone };
-        if request.place == Place::Held && self.order.withdraw(key, request.ticket, &mut self.released) {
-            self.end_withdrawn(key);
-            return CancelStep::Cancelled;
-        }
-        self.last_cancellation += 1;
-        let user_data = CANCELLATION | self.last_cancellation;
-        if let Some(threads) = self.threads.as_ref().filter(|_| request.operation.own_timeout) {
-            if !threads.cancel(key.to_bits()) {
-                return CancelStep::Begun;
-            }
-            self.finish(key, -libc::ECANCELED);
-            return CancelStep::Cancelled;
-        }
-        self.put(Entry::Cancel { target: key, user_data });
-        CancelStep::Asked(user_data)
-    }
-
-    /// Cancels, and returns when that is decided. For the owner's thread when there is no other to ask.
-    pub(crate) fn cancel_now(&mut self, target: Target) -> Verdict {
-        let word = AtomicU32::new(0);
-        self.cancel(target, Control { slot: None, reply: Reply::to(&word) });
-        loop {
-            if let Some(verdict) = verdict(&word) {
-                return verdict;
-            }
-            self.turn(Stay::UntilCompletion);
-        }
-    }
-
-    /// Returns when nothing depends on the number `fd` any more. For the owner's thread when there is no other to ask.
-    pub(crate) fn close_now(&mut self, fd: RawFd) {
-        let word = AtomicU32::new(0);
-        self.close(fd, Control { slot: None, reply: Reply::to(&word) });
-        self.turn(Stay::No);
-        while verdict(&word).is_none() {
-            self.turn(Stay::UntilCompletion);
-        }
-    }
-
-    /// Begins the cancellation of all requests; nobody waits for an answer.
-    pub(crate) fn cancel_everything(&mut self) {
-        let keys: Vec<Key> = self.slots.accepted().collect();
-        for key in keys {
-            self.cancel_one(key);
-        }
-    }
-
-    fn end_withdrawn(&mut self, key: Key) {
-        // SAFETY: the slot is ours until the end of the request, which is now.
-        let Some(Some(Body::Request(mut request))) = (unsafe { self.slots.body(key) }).map(Option::take) else {
-            return;
-        };
-        request.ticket.settle();
-        self.end(key, request, -libc::ECANCELED);
-    }
-
-    fn decide_cancellations(&mut self) {
-        let slots = &self.slots;
-        self.cancellations.retain_mut(|cancellation| {
-            for target in &cancellation.targets {
-                let is_live = slots.find(target.key).is_some();
-                match target.answer {
-                    Some(answer) if answer < 0 => cancellation.verdict.survived |= is_live,
-                    _ if is_live => return true,
-                    _ => {}
-                }
-            }
-            reply(slots, cancellation.control, cancellation.verdict);
-            false
-        });
-    }
-
-    /// A descriptor is about to be closed: what is held back gets a descriptor of its own, and when nothing depends on the
-    /// number any more, the answer goes where `control` says.
-    fn close(&mut self, fd: RawFd, control: Control) {
-        self.order.forget(FileId::of_number(fd));
-        let mut syncs = Vec::new();
-        for key in self.slots.accepted() {
-            // SAFETY: accepted slots stay ours until their end.
-            let Some(Some(Body::Request(request))) = (unsafe { self.slots.body(key) }) else { continue };
-            if request.operation.fd != fd || request.is_closed {
-                continue;
-            }
-            if request.place == Place::Held {
-                request.pin(&self.busy);
-                continue;
-            }
-            request.is_closed = true;
-            if request.operation.is_sync() {
-                syncs.push(key);
-            }
-        }
-        self.closes.push(Close { control, syncs });
-    }
-
-    fn decide_closes(&mut self) {
-        if self.closes.is_empty() || self.ring.staged() > 0 || !self.backlog.is_empty() {
-            return;
-        }
-        let slots = &self.slots;
-        self.closes.retain(|close| {
-            if close.syncs.iter().any(|key| slots.find(*key).is_some()) {
-                return true;
-            }
-            reply(slots, close.control, Verdict::default());
-            false
-        });
-    }
-}
-
-fn reply<P>(slots: &Table<P>, control: Control, verdict: Verdict) {
-    if let Some(key) = control.slot {
-        // SAFETY: the slot was handed to us with the question in it.
-        if let Some(body) = unsafe { slots.body(key) } {
-            *body = None;
-        }
-        slots.give_back(key);
-    }
-    control.reply.send(verdict);
 }
 
 /// Whether the engine needs the descriptor's number until the request ends, and not only until the kernel has it.
