@@ -174,7 +174,9 @@ fn buffers_are_vectors_again() {
 
     let mut aligned = Buffer::aligned(8, 512).unwrap();
     assert_eq!(aligned.write(b"0123456789").unwrap(), 8);
-    assert_eq!(Vec::from(aligned), b"01234567");
+    aligned.truncate(6);
+    assert_eq!((aligned.write(b"abcd").unwrap(), aligned.write(b"e").unwrap()), (2, 0));
+    assert_eq!(Vec::from(aligned), b"012345ab");
     assert_eq!(Buffer::aligned(8, 3).unwrap_err(), Errno::INVAL);
     assert_eq!(Buffer::aligned(usize::MAX, 1).unwrap_err(), Errno(libc::ENOMEM));
     assert_eq!(Buffer::aligned(1 << 62, 4096).unwrap_err(), Errno(libc::ENOMEM));

@@ -2,9 +2,9 @@
 
 mod common;
 
-use common::{in_child, reap, seccomp};
-use onewait::{Aio, Choice, DriverKind, Errno, Request};
-use std::io::ErrorKind;
+use common::{in_child, pipe, reap, seccomp};
+use onewait::{Aio, Buffer, Choice, DriverKind, Errno, Request};
+use std::io::{ErrorKind, Write};
 
 /// What a strictly chosen `uring` is refused with is the error of whoever chose it.
 fn strict_choice_fails(name: &str, errno: i32) {
@@ -54,12 +54,34 @@ fn an_unknown_driver_is_an_error() {
     });
 }
 
+/// Leaves the process no descriptor to make.
+fn use_up_descriptors() {
+    let limit = libc::rlimit { rlim_cur: 3, rlim_max: 3 };
+    // SAFETY: the structure lives through the call.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }, 0);
+}
+
+#[test]
+fn a_refused_request_gives_its_place_and_its_buffer_back() {
+    in_child("a_refused_request_gives_its_place_and_its_buffer_back", &[], || {
+        let queue = Aio::with_driver(Choice::Strict(DriverKind::Epoll)).unwrap().bounded_queue(1);
+        let (reader, mut writer) = pipe();
+        use_up_descriptors();
+        // This driver makes a descriptor of its own for what has to wait.
+        let buffer = Buffer::from(&b"mine"[..]);
+        let refused = queue.submit(Request::read(&reader, buffer, 0)).unwrap_err();
+        assert_eq!((refused.errno, queue.outstanding()), (Errno(libc::EMFILE), 0));
+        assert_eq!(&refused.request.into_buffer()[..], b"mine");
+        writer.write_all(b"x").unwrap();
+        queue.submit(Request::no_op().token(8)).unwrap();
+        assert_eq!(reap(&queue).token, 8);
+    });
+}
+
 #[test]
 fn too_few_descriptors_are_an_error() {
     in_child("too_few_descriptors_are_an_error", &[], || {
-        let limit = libc::rlimit { rlim_cur: 3, rlim_max: 3 };
-        // SAFETY: the structure lives through the call.
-        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }, 0);
+        use_up_descriptors();
         assert_eq!(Aio::new().unwrap_err().raw_os_error(), Some(libc::EMFILE));
     });
 }
