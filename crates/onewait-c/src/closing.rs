@@ -7,7 +7,7 @@
 //! In the common case each of these costs two loads more than the original.
 
 use crate::errno;
-use crate::process;
+use crate::process::{self, Process};
 use crate::real::call_real;
 use onewait::{Errno, sys};
 use std::ffi::{c_int, c_uint, c_void};
@@ -23,13 +23,24 @@ unsafe extern "C-unwind" {
 
 /// Whether the descriptor is one of the library's, in a process that uses it.
 fn is_ours(fd: c_int) -> bool {
-    sys::is_own_descriptor(fd) && process::existing().is_some()
+    sys::is_own_descriptor(fd) && process::existing().is_some_and(Process::is_callers)
 }
 
+#[inline]
 fn before_close(fd: c_int) {
-    if let Some(process) = process::existing() {
-        let _kept = errno::Kept::new();
-        process.engine.before_close(fd);
+    if let Some(process) = process::existing()
+        && process.engine.needs_number(fd)
+    {
+        release_number(process, fd);
+    }
+}
+
+/// Rare enough to make sure first that this is no child of `vfork`, whose descriptors are others.
+#[cold]
+fn release_number(process: &Process, fd: c_int) {
+    let _kept = errno::Kept::new();
+    if process.is_callers() {
+        process.engine.release_number(fd);
     }
 }
 
@@ -47,7 +58,7 @@ fn before_replacing(old: c_int, new: c_int) -> Result<(), Errno> {
         return Ok(());
     }
     before_close(new);
-    if sys::vacate(new) { Ok(()) } else { Err(Errno(libc::EBUSY)) }
+    if !is_ours(new) || sys::vacate(new) { Ok(()) } else { Err(Errno(libc::EBUSY)) }
 }
 
 /// `close(2)`. The library's own descriptors are none as far as the program is concerned: EBADF.
@@ -94,7 +105,7 @@ pub unsafe extern "C" fn dup3(old: c_int, new: c_int, flags: c_int) -> c_int {
 /// As the original.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int {
-    if flags & CLOSE_ON_EXEC_ONLY != 0 || process::existing().is_none() {
+    if flags & CLOSE_ON_EXEC_ONLY != 0 || !process::existing().is_some_and(Process::is_callers) {
         return raw_close_range(first, last, flags);
     }
     before_close_all(first, last);
@@ -121,7 +132,7 @@ pub unsafe extern "C" fn close_range(first: c_uint, last: c_uint, flags: c_int) 
 /// As the original.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn closefrom(first: c_int) {
-    if process::existing().is_some() {
+    if process::existing().is_some_and(Process::is_callers) {
         // SAFETY: no pointers.
         let result = unsafe { close_range(c_uint::try_from(first).unwrap_or(0), c_uint::MAX, 0) };
         if result == 0 {

@@ -17,6 +17,8 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 pub(crate) struct Process {
     /// Whether the driver that was strictly asked for was seen to work.
     is_usable: AtomicBool,
+    /// Whose state this is. A child of `vfork` sees it, too, until it calls exec, but must not use it.
+    pid: libc::pid_t,
     /// Carries out requests.
     pub(crate) engine: Engine<PosixRequest>,
     /// Delivers what could not be delivered at once.
@@ -35,6 +37,15 @@ pub(crate) fn existing() -> Option<&'static Process> {
     }
     // SAFETY: the page was published after it was mapped, and is never unmapped; what it points to was leaked.
     unsafe { (*page).load(Ordering::Acquire).as_ref() }
+}
+
+impl Process {
+    /// Whether the caller is a task of this process. A child of `vfork` is not, although it runs in its memory: it has
+    /// descriptors of its own, and the engine's rings and locks are not for it.
+    pub(crate) fn is_callers(&self) -> bool {
+        // SAFETY: no preconditions.
+        self.pid == unsafe { libc::getpid() }
+    }
 }
 
 /// The process's state; makes it if need be.
@@ -69,8 +80,13 @@ fn start() -> &'static Process {
         Choice::Probe
     });
     let engine = Engine::new(choice);
-    let fresh =
-        Box::into_raw(Box::new(Process { is_usable: AtomicBool::new(false), engine, notifier: Notifier::default() }));
+    let fresh = Box::into_raw(Box::new(Process {
+        is_usable: AtomicBool::new(false),
+        // SAFETY: no preconditions.
+        pid: unsafe { libc::getpid() },
+        engine,
+        notifier: Notifier::default(),
+    }));
     let cell = page();
     match cell.compare_exchange(ptr::null_mut(), fresh, Ordering::AcqRel, Ordering::Acquire) {
         Ok(_) => {

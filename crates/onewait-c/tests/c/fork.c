@@ -346,3 +346,39 @@ TEST(same, exec_with_requests_in_flight_leaves_nothing_behind) {
         CHECK_EQ(close(ready[0]), 0);
     }
 }
+
+/* A child of vfork runs in the parent's memory but has descriptors of its own: what it closes or replaces before exec is
+ * none of the parent's, although the parent's requests on these numbers are in flight. */
+TEST(same, vfork_child_closes_the_descriptors_of_requests_in_flight) {
+    int ends[2];
+    silent_pipe(ends);
+    int fd = pattern_file("data", 4096), other = open("/dev/null", O_RDWR);
+    for (int round = 0; round < 50; round++) {
+        char text[8], block[4096];
+        struct aiocb pipe_cb = REQUEST(ends[0], text, sizeof text, 0), file_cb = REQUEST(fd, block, sizeof block, 0);
+        CHECK_EQ(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+        CHECK_EQ(aio_read(&pipe_cb), 0);
+        CHECK_EQ(aio_read(&file_cb), 0);
+        pid_t pid = vfork();
+        CHECK(pid >= 0);
+        if (pid == 0) {
+            close(ends[0]);
+            close(ends[1]);
+            dup2(other, fd);
+            for (int n = 1024; n < 1040; n++) { /* where a library may have its own */
+                dup2(other, n);
+                close(n);
+            }
+            closefrom(3);
+            execl("/bin/true", "true", (char *)NULL);
+            _exit(127);
+        }
+        int status;
+        CHECK_EQ(waitpid(pid, &status, 0), pid);
+        CHECK_EQ(status, 0);
+        CHECK_EQ(write(ends[1], "fed", 3), 3);
+        CHECK_EQ(finish(&pipe_cb), 3);
+        CHECK_EQ(finish(&file_cb), 4096);
+        check_pattern(block, sizeof block, 0);
+    }
+}

@@ -322,18 +322,18 @@ impl<P: Payload> Engine<P> {
         }
     }
 
-    /// The program is about to close `fd`, or to make the number mean another file. Returns when no request depends on
-    /// the number any more: nearly always at once.
+    /// Whether some request depends on the number `fd`, so that [`Engine::release_number`] has to be called before the
+    /// program closes it, or makes it mean another file. Nearly always false. What was remembered of the descriptor is
+    /// forgotten. Async-signal-safe.
     #[inline]
-    pub fn before_close(&self, fd: RawFd) {
+    pub fn needs_number(&self, fd: RawFd) -> bool {
         hints::forget(fd);
-        if self.busy.contains(fd) {
-            self.release_number(fd);
-        }
+        self.busy.contains(fd)
     }
 
-    #[cold]
-    fn release_number(&self, fd: RawFd) {
+    /// Returns when no request depends on the number `fd` any more: the kernel has the file, or the engine a descriptor of
+    /// its own.
+    pub fn release_number(&self, fd: RawFd) {
         if self.phase.load(Ordering::Acquire) == OWN
             && let Some(own) = self.own.get()
             && own.is_ours()
