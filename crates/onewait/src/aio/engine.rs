@@ -358,6 +358,15 @@ impl<P: Payload> Engine<P> {
     }
 }
 
+impl<P: Payload> Drop for Engine<P> {
+    /// The kernel is done with everything before the memory of the requests goes. (The driver's threads see to theirs.)
+    fn drop(&mut self) {
+        if self.phase.load(Ordering::Acquire) == OWN {
+            self.leave_own_ring();
+        }
+    }
+}
+
 impl<P: Payload> std::fmt::Debug for Engine<P> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine").field("driver", &self.driver()).field("choice", &self.choice).finish_non_exhaustive()
