@@ -3,6 +3,7 @@
 //! The file goes into a directory that only this user can write to, under a name that carries its content's hash: every
 //! version of the command finds its own library, and a program that runs for weeks keeps the one that it started with.
 
+use crate::say;
 use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::geteuid;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -38,12 +39,10 @@ impl fmt::Display for NoPlace {
 /// Prints where the library is, for those who set LD_PRELOAD or link by hand.
 pub(crate) fn print() -> ExitCode {
     match path() {
-        Ok(path) => {
-            println!("{}", path.display());
-            ExitCode::SUCCESS
-        }
+        Ok(path) if say::result(format_args!("{}\n", path.display())) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("onewait: {error}");
+            say::message(format_args!("onewait: {error}"));
             ExitCode::FAILURE
         }
     }

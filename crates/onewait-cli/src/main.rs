@@ -1,8 +1,10 @@
 //! The `onewait` command.
 
 mod bench;
+mod driver;
 mod library;
 mod run;
+mod say;
 mod stats;
 
 use clap::{Parser, Subcommand};
@@ -39,13 +41,14 @@ fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Nowhere to print to is no reason for another status.
-            let _ = error.print();
+            // Help that cannot be printed is a failure; a wrong argument is one already.
+            let is_printed = error.print().is_ok();
             // 2 could be the program's own status; 125 is what commands that run commands use.
             let is_run = env::args_os().nth(1).is_some_and(|argument| argument == "run");
             return ExitCode::from(match error.exit_code() {
-                0 => 0,
+                0 if is_printed => 0,
                 _ if is_run => run::OWN_FAILURE,
+                0 => 1,
                 _ => 2,
             });
         }

@@ -65,6 +65,30 @@ fn eventually(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 #[test]
+fn a_result_that_nobody_gets_is_a_failure() {
+    let directory = Directory::on_disk("unread");
+    for form in ["", "--json"] {
+        let options = format!("--size 1M --runs 1 --seconds 0.01 --only cached,reads,1 {form}");
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let output = directory.bench(&options).stdout(writer).output().expect("onewait");
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert_eq!(said.lines().count(), 1, "nothing but the announcement: {said}");
+        let full = || fs::File::options().write(true).open("/dev/full").expect("/dev/full");
+        let output = directory.bench(&options).stdout(full()).stderr(full()).output().expect("onewait");
+        assert_eq!(output.status.code(), Some(1));
+    }
+}
+
+#[test]
+fn an_unknown_driver_is_refused_before_anything_is_measured() {
+    let output = Directory::on_disk("driver").bench("").env("ONEWAIT_DRIVER", "kqueue").output().expect("onewait");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("kqueue"), "{}", text(&output.stderr));
+}
+
+#[test]
 fn every_row_is_measured_or_named_with_its_reason() {
     let directory = Directory::on_disk("rows");
     let output = directory.bench("--size 4M --runs 2 --seconds 0.02 --json").output().expect("onewait");

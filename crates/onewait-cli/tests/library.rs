@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{FORMS, Place, onewait, output, run, skip, stderr, stdout};
+use common::{FORMS, Place, full, onewait, output, run, skip, stderr, stdout, unprinted};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
@@ -96,6 +96,17 @@ fn noexec_directory() -> Option<String> {
         }
     }
     skip("no writable file system is mounted noexec here")
+}
+
+#[test]
+fn a_path_that_nobody_gets_is_a_failure() {
+    assert_eq!(unprinted(&mut onewait(&["library"])), "", "a reader that has gone away");
+    for arguments in [&["library"][..], &["--help"], &["run", "--help"]] {
+        let done = output(onewait(arguments).stdout(full()));
+        assert!(matches!(done.status.code(), Some(1 | 125)), "{arguments:?}: {}, {}", done.status, stderr(&done));
+    }
+    let done = output(onewait(&["library"]).stdout(full()));
+    assert!(stderr(&done).contains("cannot write the result: No space left"), "{}", stderr(&done));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{FORMS, Place, assert_refused, onewait, output, run, skip, stderr, stdout};
+use common::{FORMS, Place, assert_refused, full, onewait, output, run, skip, stderr, stdout};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
@@ -18,6 +18,26 @@ fn a_missing_program_is_127() {
         // A file where a directory should be.
         assert_refused(&mut run(form, &["/dev/null/x"]), 127, &["no such file"]);
     }
+}
+
+#[test]
+fn the_status_is_the_same_where_no_message_can_be_printed() {
+    for form in FORMS {
+        assert_eq!(output(run(form, &["not-in-the-path"]).stderr(full())).status.code(), Some(127));
+        assert_eq!(output(run(form, &["/dev/null"]).stderr(full())).status.code(), Some(126));
+    }
+}
+
+#[test]
+fn a_driver_that_does_not_exist_is_125() {
+    for form in FORMS {
+        let parts = ["ONEWAIT_DRIVER", "kqueue", "uring or epoll"];
+        assert_refused(run(form, &["true"]).env("ONEWAIT_DRIVER", "kqueue"), 125, &parts);
+        assert!(output(run(form, &["true"]).env("ONEWAIT_DRIVER", "")).status.success());
+    }
+    // What an option says counts.
+    let form = &["run", "--driver", "epoll", "--"];
+    assert!(output(run(form, &["true"]).env("ONEWAIT_DRIVER", "kqueue")).status.success());
 }
 
 #[test]

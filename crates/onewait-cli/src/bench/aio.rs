@@ -3,11 +3,14 @@
 use super::file::{self, TestFile};
 use super::report::{Outcome, Report};
 use super::row::{Cache, Op, Row, Word, rows};
-use super::side::{Children, Driver, Failure, Side};
+use super::side::{Children, Failure, Side};
 use super::worker;
+use crate::driver::Driver;
 use crate::library;
+use crate::say;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use onewait::Choice;
 use serde_json::json;
 use std::path::PathBuf;
 use std::process::{ExitCode, exit};
@@ -56,20 +59,19 @@ const DIRTY: u64 = 256 << 20;
 /// What a run takes beside its time: start, warm-up, bringing the pages into their state, flushing.
 const OVERHEAD: f64 = 0.15;
 
-/// Measures, and prints the result; the exit status is 1 if a row went wrong, and 130 after Ctrl-C.
+/// Measures, and prints the result; the exit status is 1 if a row went wrong or nobody got the result, and 130 after Ctrl-C.
 pub(crate) fn run(args: &AioArgs) -> ExitCode {
     match measure(args) {
         Ok(report) => {
-            if args.json {
-                println!("{:#}", report.json(setting(args)));
-            } else {
-                print!("{}", report.text());
-            }
-            if report.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            let is_printed = match args.json {
+                true => say::result(format_args!("{:#}\n", report.json(setting(args)))),
+                false => say::result(report.text()),
+            };
+            if is_printed && report.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(Failure::Interrupted) => ExitCode::from(130),
         Err(Failure::Failed(message)) => {
-            eprintln!("onewait: {message}");
+            say::message(format_args!("onewait: {message}"));
             ExitCode::FAILURE
         }
     }
@@ -80,6 +82,9 @@ fn measure(args: &AioArgs) -> Result<Report, Failure> {
     let bar = ProgressBar::new(0);
     stop_on_interrupt(bar.clone());
 
+    if args.driver.is_none() {
+        Choice::from_environment().map_err(|error| Failure::Failed(error.to_string()))?;
+    }
     let library = library::path().map_err(|error| Failure::Failed(error.to_string()))?;
     let file = lay_out(args, &bar)?;
     let mut report = Report { no_uring: worker::uring_refused(), ..Report::default() };
@@ -156,14 +161,14 @@ fn announce(args: &AioArgs, bar: &ProgressBar, rows: usize, sides: usize) {
     let runs = rows * sides * args.runs as usize;
     let estimate = (runs as f64 * (args.seconds * 1.15 + OVERHEAD)).ceil() as u64;
     bar.suspend(|| {
-        eprintln!(
+        say::message(format_args!(
             "{rows} rows, {sides} sides, {} runs of {} s each on a file of {}: about {} min {} s",
             args.runs,
             args.seconds,
             file::bytes(args.size),
             estimate / 60,
             estimate % 60
-        );
+        ));
     });
     bar.set_style(style("{msg:24} {wide_bar} {pos}/{len} {eta} left"));
     bar.set_length(runs as u64);
@@ -178,7 +183,7 @@ fn style(template: &str) -> ProgressStyle {
 fn stop_on_interrupt(bar: ProgressBar) {
     let handler = move || {
         bar.finish_and_clear();
-        eprintln!("onewait: interrupted; the test file is gone");
+        say::message("onewait: interrupted; the test file is gone");
         exit(130);
     };
     // Without a handler Ctrl-C still ends everything, only without a word.
@@ -195,7 +200,7 @@ fn setting(args: &AioArgs) -> serde_json::Value {
         "block_bytes": super::row::BLOCK,
         "runs": args.runs,
         "seconds": args.seconds,
-        "driver": args.driver.map(|driver| format!("{driver:?}").to_lowercase()),
+        "driver": args.driver.map(Driver::name),
     })
 }
 

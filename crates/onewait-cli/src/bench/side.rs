@@ -2,7 +2,9 @@
 
 use super::row::Row;
 use super::worker::Measured;
+use crate::driver::Driver;
 use clap::ValueEnum;
+use onewait::driver::DRIVER_VARIABLE;
 use std::env;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -28,13 +30,6 @@ impl Side {
             Side::Uring => "io_uring",
         }
     }
-}
-
-/// The driver that onewait is told to use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Driver {
-    Uring,
-    Epoll,
 }
 
 /// Why a run gave no figure.
@@ -93,12 +88,12 @@ impl Children {
 
         // What the user has set for an outer `onewait run` is not for these children; a driver is, if nobody gave one.
         for (name, _) in env::vars_os() {
-            if name.as_bytes().starts_with(b"ONEWAIT_") && name != "ONEWAIT_DRIVER" {
+            if name.as_bytes().starts_with(b"ONEWAIT_") && name != DRIVER_VARIABLE {
                 command.env_remove(name);
             }
         }
         if let Some(driver) = self.driver {
-            command.env("ONEWAIT_DRIVER", value(&driver));
+            driver.name_to(&mut command);
         }
         let others = without_onewait(&env::var_os("LD_PRELOAD").unwrap_or_default());
         let preload = match side {

@@ -1,34 +1,12 @@
 //! The program's environment: what tells the loader and the library what to do.
 
-use clap::ValueEnum;
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// The variable by which the loader is told to put libraries in front of a program (ld.so(8)).
 pub(super) const PRELOAD_VARIABLE: &str = "LD_PRELOAD";
-/// The variable by which the library is told to use one driver, and no other.
-pub(super) const DRIVER_VARIABLE: &str = "ONEWAIT_DRIVER";
-
-/// What talks to the kernel.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum Driver {
-    /// io_uring
-    Uring,
-    /// epoll, with threads for files
-    Epoll,
-}
-
-impl fmt::Display for Driver {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Driver::Uring => "uring",
-            Driver::Epoll => "epoll",
-        })
-    }
-}
 
 /// LD_PRELOAD with `library` in front of what it holds now.
 pub(super) fn preload(library: &Path) -> OsString {

@@ -14,9 +14,12 @@ mod refusal;
 mod signals;
 mod supervise;
 
+use crate::driver::Driver;
 use crate::library;
+use crate::say;
 use crate::stats::{self, Watch};
-use environment::Driver;
+use onewait::Choice;
+use onewait::driver::UnknownDriver;
 use program::Form;
 use refusal::Refusal;
 use std::ffi::OsString;
@@ -70,6 +73,7 @@ and continues with it. kill -9 on onewait leaves the program running, without a 
 
 /// Why the program was not run.
 enum Failure {
+    Driver(UnknownDriver),
     Refused(Refusal),
     Library(library::NoPlace),
     Statistics(io::Error),
@@ -80,7 +84,7 @@ impl Failure {
     fn status(&self) -> u8 {
         match self {
             Failure::Refused(refusal) => refusal.status(),
-            Failure::Library(_) | Failure::Statistics(_) => OWN_FAILURE,
+            Failure::Driver(_) | Failure::Library(_) | Failure::Statistics(_) => OWN_FAILURE,
             Failure::Start(_, error) if error.kind() == io::ErrorKind::NotFound => 127,
             Failure::Start(..) => 126,
         }
@@ -91,6 +95,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Refused(refusal) => refusal.fmt(f),
+            Failure::Driver(error) => error.fmt(f),
             Failure::Library(error) => error.fmt(f),
             Failure::Statistics(error) => write!(f, "no statistics: {error}"),
             Failure::Start(path, error) => write!(f, "{}: cannot be started: {error}", path.display()),
@@ -101,7 +106,7 @@ impl fmt::Display for Failure {
 /// Runs the program; returns only if it could not be started or was watched.
 pub(crate) fn run(args: RunArgs) -> ExitCode {
     start(args).unwrap_or_else(|failure| {
-        eprintln!("onewait: {failure}");
+        say::message(format_args!("onewait: {failure}"));
         ExitCode::from(failure.status())
     })
 }
@@ -110,6 +115,10 @@ fn start(args: RunArgs) -> Result<ExitCode, Failure> {
     let Some((name, arguments)) = args.program.split_first() else {
         return Err(Failure::Refused(Refusal::Missing { path: PathBuf::new(), is_path: false }));
     };
+    if args.driver.is_none() {
+        // The library would say it, too, but only at the program's first request, and go on with another.
+        Choice::from_environment().map_err(Failure::Driver)?;
+    }
     let path = lookup::resolve(name).map_err(Failure::Refused)?;
     let mut command = match program::inspect(&path).map_err(Failure::Refused)? {
         Form::Kernel => {
@@ -127,7 +136,7 @@ fn start(args: RunArgs) -> Result<ExitCode, Failure> {
     let library = library::path().map_err(Failure::Library)?;
     command.env(environment::PRELOAD_VARIABLE, environment::preload(&library));
     if let Some(driver) = args.driver {
-        command.env(environment::DRIVER_VARIABLE, driver.to_string());
+        driver.name_to(&mut command);
     }
     match (args.stats, args.stats_file) {
         (None, None) => Err(replace_ourselves(command, &path)),

@@ -49,6 +49,22 @@ pub(crate) fn assert_refused(command: &mut Command, status: i32, parts: &[&str])
     }
 }
 
+/// A place to print to that takes nothing.
+pub(crate) fn full() -> fs::File {
+    fs::File::options().write(true).open("/dev/full").unwrap()
+}
+
+/// Runs a command whose reader has gone away: it must fail, and not by a panic. Gives what it says of that.
+#[track_caller]
+pub(crate) fn unprinted(command: &mut Command) -> String {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let done = output(command.stdout(writer));
+    let message = stderr(&done);
+    assert_eq!(done.status.code(), Some(1), "{message}");
+    message
+}
+
 /// Starts `command`, and waits until it has printed a line.
 pub(crate) fn start(command: &mut Command) -> Child {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

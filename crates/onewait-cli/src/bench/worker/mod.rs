@@ -12,6 +12,7 @@ mod uring;
 
 use super::file;
 use super::row::{BLOCK, Cache, Op};
+use crate::say;
 use clap::{Args, ValueEnum};
 use meter::Meter;
 use nix::sys::prctl::set_pdeathsig;
@@ -81,12 +82,10 @@ pub(crate) fn run(args: &WorkerArgs) -> ExitCode {
     // error here only means that this run outlives it by its own short time.
     let _ = set_pdeathsig(Signal::SIGKILL);
     match measure(args) {
-        Ok(measured) => {
-            println!("{}", serde_json::json!(measured));
-            ExitCode::SUCCESS
-        }
+        Ok(measured) if say::result(format_args!("{}\n", serde_json::json!(measured))) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
         Err(message) => {
-            eprintln!("{message}");
+            say::message(message);
             ExitCode::FAILURE
         }
     }
