@@ -92,7 +92,10 @@ impl Report {
             })
         });
         let without = |rows: &[(Row, String)]| -> Value {
-            let each = |(row, reason): &(Row, String)| json!({ "op": row.op, "cache": row.cache, "depth": row.depth, "reason": reason });
+            let each = |(row, reason): &(Row, String)| {
+                let (op, cache, depth) = (row.op, row.cache, row.depth);
+                json!({ "op": op, "cache": cache, "depth": depth, "reason": reason })
+            };
             rows.iter().map(each).collect()
         };
         json!({
