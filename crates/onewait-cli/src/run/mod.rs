@@ -69,7 +69,8 @@ Exit status: the program's own; if a signal ended it, that signal ends onewait. 
   125  onewait itself failed, or its options are wrong
 
 With --stats, onewait stays beside the program, passes on the signals that it is sent, and stops
-and continues with it. kill -9 on onewait leaves the program running, without a report.";
+and continues with it. kill -9 on onewait leaves the program running, without a report.
+A signal that an outsider sends to the whole process group reaches the program twice.";
 
 /// Why the program was not run.
 enum Failure {
