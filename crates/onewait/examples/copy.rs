@@ -2,8 +2,10 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 use onewait::{Aio, Buffer, Completion, Descriptor, Request};
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Error, ErrorKind};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::process::ExitCode;
 
 const IN_FLIGHT: u64 = 32;
@@ -16,13 +18,27 @@ fn main() -> ExitCode {
         eprintln!("usage: copy FROM TO");
         return ExitCode::from(2);
     };
-    match File::open(from).and_then(|source| copy(source, File::create(to)?)) {
+    match open(from.as_ref(), to.as_ref()).and_then(|(from, to)| copy(from, to)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("copy: {} to {}: {error}", from.display(), to.display());
             ExitCode::FAILURE
         }
     }
+}
+
+/// Opens both, and empties the target when it is known to be another file than the source.
+fn open(from: &Path, to: &Path) -> io::Result<(File, File)> {
+    let from = File::open(from)?;
+    let to = OpenOptions::new().write(true).create(true).truncate(false).open(to)?;
+    let (source, target) = (from.metadata()?, to.metadata()?);
+    if (source.dev(), source.ino()) == (target.dev(), target.ino()) {
+        return Err(Error::other("they are the same file"));
+    }
+    if target.is_file() {
+        to.set_len(0)?;
+    }
+    Ok((from, to))
 }
 
 /// What one of the buffers is used for: the bytes from `position` to `end` are still to be copied. The index of a part is
