@@ -70,7 +70,7 @@ impl Choice {
     /// Why `kind` is used, for reports. `refused` is what the system said to the driver before it.
     pub(crate) fn reason(self, kind: DriverKind, refused: Option<Errno>) -> String {
         match (self, refused) {
-            (Choice::Strict(_), _) => format!("asked for by {DRIVER_VARIABLE} or by the program"),
+            (Choice::Strict(_), _) => format!("asked for ({DRIVER_VARIABLE} or --driver)"),
             (Choice::Probe, None) => format!("the first choice, and {} works here", kind.name()),
             (Choice::Probe, Some(errno)) => format!("io_uring is refused: {errno}"),
         }
