@@ -84,7 +84,7 @@ impl Aio {
         self.shared.engine.driver().unwrap_or(DriverKind::Epoll)
     }
 
-    /// A completion queue for as many requests as the engine takes: 1 048 576.
+    /// A completion queue for as many requests as the engine takes: [`CAPACITY`].
     pub fn queue(&self) -> CompletionQueue {
         self.bounded_queue(CAPACITY)
     }
