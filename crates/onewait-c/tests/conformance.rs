@@ -8,6 +8,7 @@ mod support;
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use libtest_mimic::{Arguments, Trial};
 use support::face::{self, Face};
@@ -41,7 +42,11 @@ fn main() -> ExitCode {
             }
         }
     }
-    libtest_mimic::run(&args, trials).exit_code()
+    let conclusion = libtest_mimic::run(&args, trials);
+    if !args.list {
+        eprintln!("conformance: {} skipped", trial::SKIPS.load(Ordering::Relaxed));
+    }
+    conclusion.exit_code()
 }
 
 /// The rules of POSIX AIO are numbered; a test of rule 9 is named `rule_09_…`.

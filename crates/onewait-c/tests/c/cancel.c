@@ -6,8 +6,8 @@
 static char buffer[1 << 16];
 
 /* Three reads of one byte that wait on the same pipe. glibc's thread is busy with the first, which it cannot cancel. */
-static int ends[2];
 static struct aiocb queue[3];
+static int ends[2];
 
 static void fill_queue(void) {
     silent_pipe(ends);
@@ -86,7 +86,7 @@ static void *suspend_until_cancelled(void *cb) {
 TEST(same, rule_47_cancelling_wakes_who_waits) {
     fill_queue();
     pthread_t threads[4];
-    for (int i = 0; i < 4; i++) CHECK_EQ(pthread_create(&threads[i], NULL, suspend_until_cancelled, &queue[2]), 0);
+    for (int i = 0; i < 4; i++) SET_UP(pthread_create(&threads[i], NULL, suspend_until_cancelled, &queue[2]) == 0);
     sleep_ms(20);
     CHECK_EQ(aio_cancel(ends[0], &queue[2]), AIO_CANCELED);
     for (int i = 0; i < 4; i++) CHECK_EQ(pthread_join(threads[i], NULL), 0);
@@ -178,7 +178,7 @@ TEST(same, rule_50_a_cancelled_request_notifies_by_signal) {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGRTMIN);
-    CHECK_EQ(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+    SET_UP(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
     struct aiocb head = REQUEST(ends[0], buffer, 1, 0), cb = head;
     cb.aio_sigevent.sigev_notify = SIGEV_SIGNAL;
     cb.aio_sigevent.sigev_signo = SIGRTMIN;
@@ -229,15 +229,15 @@ TEST(better, rule_52_a_pipe_read_in_flight_can_be_cancelled) {
 }
 
 TEST(better, rule_52_a_socket_read_in_flight_can_be_cancelled) {
-    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    SET_UP(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
     waiting_read_is_cancelled(ends[0], ends[1]);
 }
 
 TEST(better, rule_52_a_pipe_write_in_flight_can_be_cancelled) {
     silent_pipe(ends);
-    CHECK_EQ(fcntl(ends[1], F_SETFL, O_NONBLOCK), 0);
+    SET_UP(fcntl(ends[1], F_SETFL, O_NONBLOCK) == 0);
     while (write(ends[1], buffer, 4096) > 0) {}
-    CHECK_EQ(fcntl(ends[1], F_SETFL, 0), 0);
+    SET_UP(fcntl(ends[1], F_SETFL, 0) == 0);
     struct aiocb cb = REQUEST(ends[1], buffer, 100, 0);
     CHECK_EQ(aio_write(&cb), 0);
     sleep_ms(20);

@@ -12,8 +12,9 @@
  *     }
  *
  * `program --list` prints one line a test, "name class"; `program name` runs that test alone: exit status 0 is a
- * pass, 77 a skip, everything else and every signal a failure. Each test has a process and an empty current directory
- * on a disk of its own, so it may leave files, threads, handlers and limits as they are.
+ * pass, 77 a skip, 78 a situation that could not be set up (SET_UP), everything else and every signal a failure. Each
+ * test has a process and an empty current directory on a disk of its own, so it may leave files, threads, handlers and
+ * limits as they are.
  *
  * The class says what the system's own AIO does with the test:
  *     same    it passes there too (it is the oracle)
@@ -86,6 +87,13 @@ __attribute__((noreturn, format(printf, 4, 5))) HELPER void leave(int status, co
 }
 
 #define FAIL(...) leave(1, __FILE__, __LINE__, __VA_ARGS__)
+
+/* For what a test needs before it can ask anything of an AIO: a failure of it is an error on every face, also on glibc
+ * in a test that must not pass there. */
+#define SET_UP(CONDITION)                                                                                              \
+    do {                                                                                                               \
+        if (!(CONDITION)) leave(78, __FILE__, __LINE__, "cannot set up: %s (errno is %d)", #CONDITION, errno);         \
+    } while (0)
 
 /* Gives up without a verdict, where the system lacks what the test needs. */
 #define SKIP(...) leave(77, __FILE__, __LINE__, __VA_ARGS__)
@@ -210,23 +218,34 @@ HELPER void check_pattern_at(const char *file, int line, const void *buffer, siz
  * reading and writing, its position at 0. */
 HELPER int pattern_file(const char *name, size_t bytes) {
     int fd = open(name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    CHECK(fd >= 0);
+    SET_UP(fd >= 0);
     size_t piece = bytes < 1 << 20 ? bytes : 1 << 20;
     char *buffer = malloc(piece + 1);
-    CHECK(buffer != NULL);
+    SET_UP(buffer != NULL);
     for (size_t at = 0; at < bytes;) {
         size_t n = bytes - at < piece ? bytes - at : piece;
         fill_pattern(buffer, n, (off_t)at);
-        CHECK_EQ(pwrite(fd, buffer, n, (off_t)at), n);
+        SET_UP(pwrite(fd, buffer, n, (off_t)at) == (ssize_t)n);
         at += n;
     }
     free(buffer);
-    CHECK_EQ(fsync(fd), 0);
+    SET_UP(fsync(fd) == 0);
     return fd;
 }
 
 /* A pipe in which nothing happens until the test says so: reads from pipe[0] stay in flight. */
-HELPER void silent_pipe(int pipe_ends[2]) { CHECK_EQ(pipe2(pipe_ends, O_CLOEXEC), 0); }
+HELPER void silent_pipe(int pipe_ends[2]) { SET_UP(pipe2(pipe_ends, O_CLOEXEC) == 0); }
+
+/* A read that does not end until the test writes to blocked_ends[1]. */
+HELPER struct aiocb blocked;
+HELPER int blocked_ends[2];
+
+HELPER void start_blocked(void) {
+    static char byte;
+    silent_pipe(blocked_ends);
+    blocked = REQUEST(blocked_ends[0], &byte, 1, 0);
+    CHECK_EQ(aio_read(&blocked), 0);
+}
 
 /* ---- processes ------------------------------------------------------------------------------------------------- */
 
@@ -246,7 +265,7 @@ HELPER void child_succeeds_at(const char *file, int line, pid_t pid) {
     }
     if (got != pid) leave(1, file, line, "waitpid: errno is %d", errno);
     if (WIFSIGNALED(status)) leave(1, file, line, "the child died of signal %d", WTERMSIG(status));
-    if (WEXITSTATUS(status) == 77) _exit(77);
+    if (WEXITSTATUS(status) == 77 || WEXITSTATUS(status) == 78) _exit(WEXITSTATUS(status));
     if (WEXITSTATUS(status) != 0) leave(1, file, line, "the child exited with %d", WEXITSTATUS(status));
 }
 

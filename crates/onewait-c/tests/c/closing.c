@@ -20,7 +20,7 @@ static void replace(int way, int fd, const char *next) {
     case 0: CHECK_EQ(close(fd), 0); break;
     case 1: {
         FILE *file = fdopen(fd, "r+");
-        CHECK(file != NULL);
+        SET_UP(file != NULL);
         CHECK_EQ(fclose(file), 0);
         break;
     }
@@ -28,13 +28,13 @@ static void replace(int way, int fd, const char *next) {
     case 3:
     case 4:
         other = open(next, O_RDWR | O_CREAT, 0600);
-        CHECK(other >= 0);
+        SET_UP(other >= 0);
         CHECK_EQ(way == 3 ? dup2(other, fd) : dup3(other, fd, O_CLOEXEC), fd);
         CHECK_EQ(close(other), 0);
         return;
     }
     other = open(next, O_RDWR | O_CREAT, 0600);
-    CHECK(other >= 0);
+    SET_UP(other >= 0);
     if (other != fd) { /* another thread's file has taken the number, or a lower one is free */
         CHECK_EQ(dup2(other, fd), fd);
         CHECK_EQ(close(other), 0);
@@ -75,7 +75,7 @@ static void writes_stay_in_their_file(void) {
     struct aiocb cb[depth];
     for (TURNS(round, 240)) {
         int fd = open("right", O_RDWR | O_CREAT | O_TRUNC | (round / ways % 4 == 3 ? O_SYNC : 0), 0600);
-        CHECK(fd >= 0);
+        SET_UP(fd >= 0);
         for (int i = 0; i < depth; i++) {
             fill_pattern(buffer[i], BLOCK, round * 1000 + i * BLOCK);
             cb[i] = REQUEST(fd, buffer[i], BLOCK, i * BLOCK);
@@ -108,7 +108,7 @@ static void reads_stay_in_their_file(void) {
     for (TURNS(round, 240)) {
         CHECK_EQ(posix_fadvise(right, 0, 0, POSIX_FADV_DONTNEED), 0);
         int fd = open("right", O_RDWR);
-        CHECK(fd >= 0);
+        SET_UP(fd >= 0);
         memset(buffer, 0, sizeof buffer);
         for (int i = 0; i < depth; i++) {
             cb[i] = REQUEST(fd, buffer[i], BLOCK, i * BLOCK);
@@ -177,7 +177,7 @@ static void reach_the_end(bool close_in_flight) {
         if (round % 2)
             silent_pipe(ends);
         else
-            CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+            SET_UP(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
         char text[8];
         struct aiocb cb = REQUEST(ends[1], "last", 4, 0);
         CHECK_EQ(aio_write(&cb), 0);

@@ -63,7 +63,7 @@ TEST(better, defect_b_twenty_blocked_pipe_reads_stall_all_files) {
 /* One queue a descriptor again: the write stands behind the read, which waits for an answer to that write. */
 TEST(better, defect_c_a_pending_socket_read_blocks_a_write) {
     int ends[2];
-    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    SET_UP(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
     char answer[8], question[8];
     struct aiocb read_cb = REQUEST(ends[0], answer, 8, 0), write_cb = REQUEST(ends[0], "question", 8, 0);
     CHECK_EQ(aio_read(&read_cb), 0);
@@ -111,7 +111,7 @@ static void *interrupt_until_told(void *arg) {
 /* The entry by which LIO_WAIT waits lives on the caller's stack and stays in glibc's list when a signal ends the call:
  * the request's end then follows pointers in what is now some other function's variables. */
 TEST(better, defect_e_a_signal_during_lio_wait_leaves_stack_pointers_behind) {
-    CHECK_EQ(sigaction(SIGUSR1, &(struct sigaction){.sa_handler = do_nothing}, NULL), 0);
+    SET_UP(sigaction(SIGUSR1, &(struct sigaction){.sa_handler = do_nothing}, NULL) == 0);
     int ends[2];
     silent_pipe(ends);
     char buffer[8];
@@ -153,7 +153,7 @@ TEST(better, defect_f_a_negative_count_in_lio_listio_crashes) {
 TEST(better, defect_f_four_million_requests_in_aio_suspend_crash) {
     const int count = 4000000;
     const struct aiocb **list = calloc((size_t)count, sizeof *list);
-    CHECK(list != NULL);
+    SET_UP(list != NULL);
     int ends[2];
     silent_pipe(ends);
     char byte;
@@ -188,8 +188,8 @@ TEST(better, defect_h_a_full_signal_queue_turns_a_write_into_eagain) {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGRTMIN);
-    CHECK_EQ(sigprocmask(SIG_BLOCK, &set, NULL), 0);
-    CHECK_EQ(setrlimit(RLIMIT_SIGPENDING, &(struct rlimit){0, 0}), 0);
+    SET_UP(sigprocmask(SIG_BLOCK, &set, NULL) == 0);
+    SET_UP(setrlimit(RLIMIT_SIGPENDING, &(struct rlimit){0, 0}) == 0);
     int fd = pattern_file("data", 0);
     char buffer[4096], back[4096];
     fill_pattern(buffer, sizeof buffer, 0);
@@ -215,8 +215,8 @@ TEST(better, defect_i_a_thread_that_cannot_be_made_loses_the_notification) {
     int fd = pattern_file("data", 4096);
     char buffer[4096];
     pthread_attr_t attributes;
-    CHECK_EQ(pthread_attr_init(&attributes), 0);
-    CHECK_EQ(pthread_attr_setstacksize(&attributes, (size_t)1 << 50), 0);
+    SET_UP(pthread_attr_init(&attributes) == 0);
+    SET_UP(pthread_attr_setstacksize(&attributes, (size_t)1 << 50) == 0);
     struct aiocb cb = REQUEST(fd, buffer, 4096, 0);
     cb.aio_sigevent = (struct sigevent){.sigev_notify = SIGEV_THREAD, .sigev_value.sival_int = 1};
     cb.aio_sigevent.sigev_notify_function = count_notification;
@@ -244,12 +244,12 @@ TEST(better, defect_i_the_notification_comes_when_threads_can_be_made_again) {
         cb.aio_sigevent = (struct sigevent){.sigev_notify = SIGEV_THREAD, .sigev_value.sival_int = 1};
         cb.aio_sigevent.sigev_notify_function = count_notification;
         CHECK_EQ(aio_read(&cb), 0);
-        CHECK_EQ(setrlimit(RLIMIT_NPROC, &(struct rlimit){0, 4096}), 0);
+        SET_UP(setrlimit(RLIMIT_NPROC, &(struct rlimit){0, 4096}) == 0);
         CHECK_EQ(write(ends[1], "x", 1), 1);
         CHECK_EQ(finish(&cb), 1);
         sleep_ms(50);
         CHECK_EQ(aio_error(&cb), 0);
-        CHECK_EQ(setrlimit(RLIMIT_NPROC, &(struct rlimit){4096, 4096}), 0);
+        SET_UP(setrlimit(RLIMIT_NPROC, &(struct rlimit){4096, 4096}) == 0);
         EVENTUALLY(atomic_load(&notified) == 1);
         CHECK_EQ(aio_error(&cb), 0);
     }));
@@ -271,7 +271,7 @@ TEST(better, defect_j_sigev_thread_id_is_ignored) {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGRTMIN + 1);
-    CHECK_EQ(pthread_sigmask(SIG_BLOCK, &set, NULL), 0); /* the other thread, too: only the target can take it */
+    SET_UP(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0); /* the other thread, too: only the target can take it */
     int fd = pattern_file("data", 4096);
     char buffer[4096];
     struct aiocb cb = REQUEST(fd, buffer, 4096, 0);
@@ -297,7 +297,7 @@ TEST(better, defect_k_aio_fsync_overtakes_an_earlier_write) {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGRTMIN);
-    CHECK_EQ(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+    SET_UP(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
     struct silent_reads reads;
     start_silent_reads(&reads);
     int fd = pattern_file("data", 0);
@@ -329,7 +329,7 @@ TEST(better, defect_l_close_and_reuse_writes_to_the_wrong_file) {
     char buffer[4096], back[4096];
     fill_pattern(buffer, sizeof buffer, 0);
     int fd = open("right", O_RDWR | O_CREAT, 0600);
-    CHECK(fd >= 0);
+    SET_UP(fd >= 0);
     struct aiocb cb = REQUEST(fd, buffer, sizeof buffer, 0);
     CHECK_EQ(aio_write(&cb), 0);
     CHECK_EQ(close(fd), 0);

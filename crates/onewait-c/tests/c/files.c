@@ -119,7 +119,7 @@ TEST(same, rule_11_a_partly_cached_range_is_read_to_its_end) {
 
 TEST(same, rule_11_a_hole_reads_as_zeroes) {
     int fd = pattern_file("data", 0);
-    CHECK_EQ(ftruncate(fd, 1 << 20), 0);
+    SET_UP(ftruncate(fd, 1 << 20) == 0);
     CHECK_EQ(pwrite(fd, "x", 1, (1 << 20) - 1), 1);
     CHECK_EQ(read_at(fd, 1 << 20, 0), 1 << 20);
     CHECK_EQ(buffer[0] | buffer[500000], 0);
@@ -225,7 +225,7 @@ TEST(same, rule_13_appends_happen_in_the_order_of_the_calls) {
 /* The default action of SIGXFSZ ends the process. */
 TEST(same, rule_16_beyond_the_file_size_limit_is_efbig_without_a_signal) {
     int fd = pattern_file("data", 100);
-    CHECK_EQ(setrlimit(RLIMIT_FSIZE, &(struct rlimit){8192, 8192}), 0);
+    SET_UP(setrlimit(RLIMIT_FSIZE, &(struct rlimit){8192, 8192}) == 0);
     struct aiocb beyond = REQUEST(fd, buffer, 100, 8192);
     CHECK_EQ(aio_write(&beyond), 0);
     CHECK_EQ(wait_for(&beyond), EFBIG);

@@ -40,7 +40,7 @@ static void use_all_of_aio(int fd) {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGRTMIN);
-    CHECK_EQ(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+    SET_UP(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
     int ends[2];
     silent_pipe(ends);
     one = REQUEST(ends[0], buffer[0], BLOCK, 0);
@@ -206,7 +206,7 @@ TEST(ours, fork_by_a_raw_clone) {
     for (int i = 0; i < 10; i++) {
         start_batch(&batch, fd);
         pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
-        CHECK(pid >= 0);
+        SET_UP(pid >= 0);
         if (pid == 0) {
             begin_child();
             use_all_of_aio(fd);
@@ -224,7 +224,7 @@ TEST(same, fork_and_exit_at_once_leaves_the_parents_requests_alone) {
     for (TURNS(i, 100)) {
         start_batch(&batch, fd);
         pid_t pid = fork();
-        CHECK(pid >= 0);
+        SET_UP(pid >= 0);
         if (pid == 0) {
             if (i % 2) _exit(0);
             exit(0); /* runs every destructor, also the library's */
@@ -259,12 +259,12 @@ TEST(same, vfork_and_posix_spawn_leave_requests_alone) {
 TEST(better, fork_into_the_background) {
     int fd = pattern_file("data", 64 * BLOCK), report[2];
     silent_pipe(report);
-    CHECK_EQ(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+    SET_UP(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0);
     child_succeeds(CHILD({
         struct silent_reads reads;
         start_silent_reads(&reads);
         pid_t daemon = fork();
-        CHECK(daemon >= 0);
+        SET_UP(daemon >= 0);
         if (daemon > 0) exit(0);
         alarm(15);
         CHECK(setsid() >= 0);
@@ -320,7 +320,7 @@ TEST(same, exec_with_requests_in_flight_leaves_nothing_behind) {
     for (int i = 0; i < 10; i++) {
         int ends[2], ready[2];
         silent_pipe(ready);
-        CHECK_EQ(pipe(ends), 0);
+        SET_UP(pipe(ends) == 0);
         pid_t pid = CHILD({
             static struct batch batch;
             static char byte;
@@ -360,7 +360,7 @@ TEST(same, vfork_child_closes_the_descriptors_of_requests_in_flight) {
         CHECK_EQ(aio_read(&pipe_cb), 0);
         CHECK_EQ(aio_read(&file_cb), 0);
         pid_t pid = vfork();
-        CHECK(pid >= 0);
+        SET_UP(pid >= 0);
         if (pid == 0) {
             close(ends[0]);
             close(ends[1]);

@@ -57,7 +57,7 @@ HELPER void become_a_user_of_its_own(void) {
 #define CHILD(...)                                                                                                     \
     ({                                                                                                                 \
         pid_t pid_ = fork();                                                                                           \
-        CHECK(pid_ >= 0);                                                                                              \
+        SET_UP(pid_ >= 0);                                                                                             \
         if (pid_ == 0) {                                                                                               \
             begin_child();                                                                                             \
             __VA_ARGS__;                                                                                               \
@@ -67,7 +67,7 @@ HELPER void become_a_user_of_its_own(void) {
     })
 
 HELPER void start_thread(pthread_t *thread, void *(*run)(void *), void *arg) {
-    CHECK_EQ(pthread_create(thread, NULL, run, arg), 0);
+    SET_UP(pthread_create(thread, NULL, run, arg) == 0);
 }
 
 HELPER void join_thread(pthread_t thread) {

@@ -13,26 +13,17 @@ static void count(int number) {
 
 static void handle(int number, void (*handler)(int), int flags) {
     struct sigaction action = {.sa_handler = handler, .sa_flags = flags};
-    CHECK_EQ(sigaction(number, &action, NULL), 0);
+    SET_UP(sigaction(number, &action, NULL) == 0);
 }
 
 /* From now on, SIGALRM this often. An interval, so that none is lost before the test has begun to wait. */
 static void alarm_every_us(suseconds_t us) {
     struct itimerval timer = {.it_interval.tv_usec = us, .it_value.tv_usec = us};
-    CHECK_EQ(setitimer(ITIMER_REAL, &timer, NULL), 0);
-}
-
-static struct aiocb blocked;
-static int ends[2];
-
-static void block(void) {
-    silent_pipe(ends);
-    blocked = REQUEST(ends[0], buffer, 1, 0);
-    CHECK_EQ(aio_read(&blocked), 0);
+    SET_UP(setitimer(ITIMER_REAL, &timer, NULL) == 0);
 }
 
 static void suspend_is_interrupted(int flags, const struct timespec *timeout) {
-    block();
+    start_blocked();
     const struct aiocb *list[] = {NULL, &blocked};
     handle(SIGALRM, count, flags);
     alarm_every_us(20000);
@@ -40,7 +31,7 @@ static void suspend_is_interrupted(int flags, const struct timespec *timeout) {
     alarm_every_us(0);
     CHECK(signals >= 5);
     CHECK_EQ(aio_error(&blocked), EINPROGRESS);
-    CHECK_EQ(write(ends[1], "x", 1), 1);
+    CHECK_EQ(write(blocked_ends[1], "x", 1), 1);
     while (aio_suspend(list, 2, timeout) != 0) CHECK_EQ(errno, EINTR);
     CHECK_EQ(aio_return(&blocked), 1);
 }
@@ -57,17 +48,17 @@ TEST(same, rule_39_a_signal_interrupts_a_timed_aio_suspend_even_with_sa_restart)
 
 static void *write_after_some_signals(void *argument) {
     EVENTUALLY(signals > 10);
-    CHECK_EQ(write(ends[1], "x", 1), 1);
+    CHECK_EQ(write(blocked_ends[1], "x", 1), 1);
     return argument;
 }
 
 /* The kernel restarts a wait that has no end of its own, and programs that set SA_RESTART count on it. */
 TEST(same, rule_39_an_untimed_aio_suspend_goes_on_with_sa_restart) {
-    block();
+    start_blocked();
     const struct aiocb *list[] = {&blocked};
     handle(SIGALRM, count, SA_RESTART);
     pthread_t writer;
-    CHECK_EQ(pthread_create(&writer, NULL, write_after_some_signals, NULL), 0);
+    SET_UP(pthread_create(&writer, NULL, write_after_some_signals, NULL) == 0);
     alarm_every_us(5000);
     CHECK_EQ(aio_suspend(list, 1, NULL), 0);
     alarm_every_us(0);
@@ -76,7 +67,7 @@ TEST(same, rule_39_an_untimed_aio_suspend_goes_on_with_sa_restart) {
 }
 
 TEST(same, rule_39_an_ignored_signal_interrupts_nothing) {
-    block();
+    start_blocked();
     const struct aiocb *list[] = {&blocked};
     CHECK(signal(SIGALRM, SIG_IGN) != SIG_ERR);
     alarm_every_us(5000);
@@ -90,21 +81,21 @@ static void *suspend_with_the_signal_blocked(void *cb) {
 }
 
 TEST(same, rule_39_a_signal_for_another_thread_does_not_interrupt) {
-    block();
+    start_blocked();
     handle(SIGUSR1, count, 0);
     sigset_t one;
     sigemptyset(&one);
     sigaddset(&one, SIGUSR1);
-    CHECK_EQ(pthread_sigmask(SIG_BLOCK, &one, NULL), 0);
+    SET_UP(pthread_sigmask(SIG_BLOCK, &one, NULL) == 0);
     pthread_t thread;
-    CHECK_EQ(pthread_create(&thread, NULL, suspend_with_the_signal_blocked, &blocked), 0);
-    CHECK_EQ(pthread_sigmask(SIG_UNBLOCK, &one, NULL), 0);
+    SET_UP(pthread_create(&thread, NULL, suspend_with_the_signal_blocked, &blocked) == 0);
+    SET_UP(pthread_sigmask(SIG_UNBLOCK, &one, NULL) == 0);
     for (int i = 0; i < 50; i++) {
         CHECK_EQ(kill(getpid(), SIGUSR1), 0);
         sleep_ms(1);
     }
     CHECK(signals > 0);
-    CHECK_EQ(write(ends[1], "x", 1), 1);
+    CHECK_EQ(write(blocked_ends[1], "x", 1), 1);
     CHECK_EQ(pthread_join(thread, NULL), 0);
 }
 
@@ -127,12 +118,12 @@ static void use_aio_in_the_handler(int number) {
 /* The handler interrupts every instruction of every call sooner or later; a lock that the call holds and the handler
  * wants ends the test. That is what happens to glibc: its aio_error takes the lock that aio_read holds. */
 static void interrupt_everything(void (*step)(int fd, int i)) {
-    silent_pipe(ends);
+    silent_pipe(blocked_ends);
     int fd = pattern_file("data", sizeof buffer);
     finished = REQUEST(fd, buffer, 100, 0);
     CHECK_EQ(aio_read(&finished), 0);
     CHECK_EQ(wait_for(&finished), 0);
-    unfinished = REQUEST(ends[0], buffer, 1, 0);
+    unfinished = REQUEST(blocked_ends[0], buffer, 1, 0);
     CHECK_EQ(aio_read(&unfinished), 0);
     handle(SIGALRM, use_aio_in_the_handler, SA_RESTART);
     alarm_every_us(100);
@@ -140,7 +131,7 @@ static void interrupt_everything(void (*step)(int fd, int i)) {
     for (int i = 0; now_ms() < end; i++) step(fd, i);
     alarm_every_us(0);
     CHECK(signals > 200);
-    CHECK_EQ(write(ends[1], "x", 1), 1);
+    CHECK_EQ(write(blocked_ends[1], "x", 1), 1);
     CHECK_EQ(finish(&unfinished), 1);
 }
 
@@ -204,12 +195,12 @@ static void *suspend_for_ever(void *argument) {
 }
 
 TEST(same, rule_43_aio_suspend_is_a_cancellation_point) {
-    silent_pipe(ends);
+    silent_pipe(blocked_ends);
     for (int i = 0; i < 100; i++) {
-        blocked = REQUEST(ends[0], buffer, 1, 0);
+        blocked = REQUEST(blocked_ends[0], buffer, 1, 0);
         CHECK_EQ(aio_read(&blocked), 0);
         pthread_t threads[3];
-        for (int j = 0; j < 3; j++) CHECK_EQ(pthread_create(&threads[j], NULL, suspend_for_ever, NULL), 0);
+        for (int j = 0; j < 3; j++) SET_UP(pthread_create(&threads[j], NULL, suspend_for_ever, NULL) == 0);
         /* Some before they wait, most while they do. */
         if (i % 4 != 0) sleep_ms(2);
         for (int j = 0; j < 3; j++) {
@@ -219,7 +210,7 @@ TEST(same, rule_43_aio_suspend_is_a_cancellation_point) {
             CHECK(result == PTHREAD_CANCELED);
         }
         CHECK_EQ(aio_error(&blocked), EINPROGRESS);
-        CHECK_EQ(write(ends[1], "x", 1), 1);
+        CHECK_EQ(write(blocked_ends[1], "x", 1), 1);
         CHECK_EQ(finish(&blocked), 1);
     }
 }
@@ -239,9 +230,9 @@ static void *suspend_with_cleanup(void *argument) {
 }
 
 TEST(same, rule_43_cleanup_handlers_run_and_aio_goes_on) {
-    block();
+    start_blocked();
     pthread_t thread;
-    CHECK_EQ(pthread_create(&thread, NULL, suspend_with_cleanup, NULL), 0);
+    SET_UP(pthread_create(&thread, NULL, suspend_with_cleanup, NULL) == 0);
     sleep_ms(20);
     CHECK_EQ(pthread_cancel(thread), 0);
     CHECK_EQ(pthread_join(thread, NULL), 0);
@@ -252,7 +243,7 @@ TEST(same, rule_43_cleanup_handlers_run_and_aio_goes_on) {
         CHECK_EQ(aio_read(&cb), 0);
         CHECK_EQ(finish(&cb), sizeof buffer);
     }
-    CHECK_EQ(write(ends[1], "x", 1), 1);
+    CHECK_EQ(write(blocked_ends[1], "x", 1), 1);
     CHECK_EQ(finish(&blocked), 1);
 }
 
@@ -265,14 +256,14 @@ static void *suspend_uncancellable(void *argument) {
 }
 
 TEST(same, rule_43_a_thread_that_disabled_cancellation_is_left_alone) {
-    block();
+    start_blocked();
     pthread_t thread;
     void *result;
-    CHECK_EQ(pthread_create(&thread, NULL, suspend_uncancellable, NULL), 0);
+    SET_UP(pthread_create(&thread, NULL, suspend_uncancellable, NULL) == 0);
     sleep_ms(50);
     CHECK_EQ(pthread_cancel(thread), 0);
     sleep_ms(20);
-    CHECK_EQ(write(ends[1], "x", 1), 1);
+    CHECK_EQ(write(blocked_ends[1], "x", 1), 1);
     CHECK_EQ(pthread_join(thread, &result), 0);
     CHECK(result != PTHREAD_CANCELED);
 }

@@ -91,7 +91,7 @@ static void refuse(int from, int to, int error) {
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
     struct sock_fprog program = {sizeof code / sizeof *code, code};
-    CHECK_EQ(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+    SET_UP(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
     if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) SKIP("no seccomp filters here");
 }
 
@@ -180,7 +180,7 @@ TEST(same, limits_no_locked_memory_without_privilege) {
     int fd = pattern_file("data", 64 * BLOCK);
     choose_any_driver();
     child_succeeds(CHILD({
-        CHECK_EQ(setrlimit(RLIMIT_MEMLOCK, &(struct rlimit){0, 0}), 0);
+        SET_UP(setrlimit(RLIMIT_MEMLOCK, &(struct rlimit){0, 0}) == 0);
         become_a_user_of_its_own();
         use_aio(fd);
     }));
@@ -189,7 +189,7 @@ TEST(same, limits_no_locked_memory_without_privilege) {
 /* Descriptors of a file of the program's, up to the limit; nobody else may ever write there. */
 static int fill_descriptors(int fds[64]) {
     int n = 0;
-    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &(struct rlimit){48, 48}), 0);
+    SET_UP(setrlimit(RLIMIT_NOFILE, &(struct rlimit){48, 48}) == 0);
     while ((fds[n] = open("filler", O_RDWR | O_CREAT, 0600)) >= 0) n++;
     CHECK_EQ(errno, EMFILE);
     CHECK(n > 12);
@@ -230,9 +230,9 @@ TEST(same, limits_no_descriptor_is_allowed_at_all) {
     silent_pipe(ends);
     struct rlimit before;
     CHECK_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
-    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &(struct rlimit){0, before.rlim_max}), 0);
+    SET_UP(setrlimit(RLIMIT_NOFILE, &(struct rlimit){0, before.rlim_max}) == 0);
     try_aio(fd, ends);
-    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+    SET_UP(setrlimit(RLIMIT_NOFILE, &before) == 0);
     use_aio(fd);
 }
 
@@ -245,9 +245,9 @@ TEST(same, limits_no_thread_can_be_made) {
             int ends[2];
             silent_pipe(ends);
             if (used_before) use_aio(fd);
-            CHECK_EQ(setrlimit(RLIMIT_NPROC, &(struct rlimit){0, 4096}), 0);
+            SET_UP(setrlimit(RLIMIT_NPROC, &(struct rlimit){0, 4096}) == 0);
             for (int turn = 0; turn < 5; turn++) try_aio(fd, ends);
-            CHECK_EQ(setrlimit(RLIMIT_NPROC, &(struct rlimit){4096, 4096}), 0);
+            SET_UP(setrlimit(RLIMIT_NPROC, &(struct rlimit){4096, 4096}) == 0);
             use_aio(fd);
             use_aio(fd);
         }));
@@ -267,10 +267,10 @@ TEST(same, limits_no_address_space_is_left) {
                 CHECK(file != NULL && fscanf(file, "%ld", &pages) == 1);
                 fclose(file);
                 struct rlimit limit = {(rlim_t)(pages * sysconf(_SC_PAGESIZE)) + spare[i] * 1024, RLIM_INFINITY};
-                CHECK_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+                SET_UP(setrlimit(RLIMIT_AS, &limit) == 0);
                 try_aio(fd, ends);
                 limit.rlim_cur = RLIM_INFINITY;
-                CHECK_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+                SET_UP(setrlimit(RLIMIT_AS, &limit) == 0);
                 use_aio(fd);
             }));
 }
@@ -335,7 +335,7 @@ static void close_all_in_flight(int way) {
             char *buffer = mmap(NULL, depth * BLOCK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
             int fd = open("data", O_RDONLY | O_DIRECT);
             if (fd < 0) fd = open("data", O_RDONLY);
-            CHECK(fd >= 0);
+            SET_UP(fd >= 0);
             int ends[2];
             silent_pipe(ends);
             pipe_cb = REQUEST(ends[0], &byte, 1, 0);
@@ -380,7 +380,7 @@ TEST(ours, limits_every_descriptor_closed_and_its_number_reused) {
                     number[i] = innocent;
                 }
             fd = open("data", O_RDWR);
-            CHECK(fd >= 0);
+            SET_UP(fd >= 0);
             use_aio(fd);
             use_aio(fd);
             static char buffer[64 * BLOCK + 1];
@@ -400,7 +400,7 @@ TEST(same, limits_disk_is_full) {
         SKIP("needs privilege for a file system of its own");
     if (mount("tmpfs", "small", "tmpfs", 0, "size=128k") != 0) SKIP("no tmpfs here");
     int fd = open("small/file", O_RDWR | O_CREAT, 0600);
-    CHECK(fd >= 0);
+    SET_UP(fd >= 0);
     static char buffer[bytes], back[bytes];
     static struct aiocb cb[writes];
     for (int i = 0; i < writes; i++) {
@@ -426,7 +426,7 @@ TEST(same, limits_disk_is_full) {
     }
     CHECK(written > 0 && written <= room);
     CHECK(full >= writes - room / bytes - 1);
-    CHECK_EQ(ftruncate(fd, 0), 0); /* room again */
+    SET_UP(ftruncate(fd, 0) == 0); /* room again */
     cb[0] = REQUEST(fd, buffer, bytes, 0);
     CHECK_EQ(aio_write(&cb[0]), 0);
     CHECK_EQ(finish(&cb[0]), bytes);
@@ -435,7 +435,7 @@ TEST(same, limits_disk_is_full) {
 TEST(same, limits_devices_that_fail) {
     static char buffer[BLOCK];
     int fd = open("/dev/full", O_RDWR);
-    CHECK(fd >= 0);
+    SET_UP(fd >= 0);
     struct aiocb cb = REQUEST(fd, buffer, BLOCK, 0);
     CHECK_EQ(aio_write(&cb), 0);
     CHECK_EQ(wait_for(&cb), ENOSPC);
@@ -457,7 +457,7 @@ TEST(same, limits_devices_that_fail) {
     char name[64];
     if (master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0 && ptsname_r(master, name, sizeof name) == 0) {
         int slave = open(name, O_RDWR | O_NOCTTY);
-        CHECK(slave >= 0);
+        SET_UP(slave >= 0);
         cb = REQUEST(master, buffer, BLOCK, 0);
         CHECK_EQ(aio_read(&cb), 0);
         CHECK_EQ(aio_error(&cb), EINPROGRESS);

@@ -140,11 +140,11 @@ static void interrupted_list(bool wait_for_the_end) {
     struct aiocb first = entry(LIO_READ, ends[0], buffer, 1, 0), second = entry(LIO_READ, ends[0], buffer + 1, 1, 0);
     struct aiocb *list[] = {&first, &second};
     struct sigaction action = {.sa_handler = nothing};
-    CHECK_EQ(sigaction(SIGALRM, &action, NULL), 0);
+    SET_UP(sigaction(SIGALRM, &action, NULL) == 0);
     struct itimerval timer = {.it_interval.tv_usec = 20000, .it_value.tv_usec = 20000}, off = {0};
-    CHECK_EQ(setitimer(ITIMER_REAL, &timer, NULL), 0);
+    SET_UP(setitimer(ITIMER_REAL, &timer, NULL) == 0);
     CHECK_ERRNO(lio_listio(LIO_WAIT, list, 2, NULL), EINTR);
-    CHECK_EQ(setitimer(ITIMER_REAL, &off, NULL), 0);
+    SET_UP(setitimer(ITIMER_REAL, &off, NULL) == 0);
     CHECK_EQ(aio_error(&first), EINPROGRESS);
     CHECK_EQ(aio_error(&second), EINPROGRESS);
     if (!wait_for_the_end) return;
@@ -269,7 +269,7 @@ TEST(same, rule_68_the_list_event_can_be_a_signal) {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGRTMIN + 1);
-    CHECK_EQ(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+    SET_UP(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
     struct aiocb first = entry(LIO_READ, fd, buffer, 10, 0), second = entry(LIO_READ, fd, buffer, 10, 0);
     struct aiocb *list[] = {&first, &second};
     struct sigevent event = {
@@ -301,7 +301,7 @@ static void long_list(int mode, int length) {
     struct aiocb **list = calloc((size_t)length, sizeof *list);
     struct aiocb first = entry(LIO_READ, fd, buffer, 10, 0), last = entry(LIO_READ, fd, buffer + 10, 10, 10);
     struct aiocb nop = entry(LIO_NOP, -1, NULL, 0, 0);
-    CHECK(list != NULL);
+    SET_UP(list != NULL);
     for (int i = 0; i < length; i += 2) list[i] = &nop;
     list[0] = &first;
     list[length - 1] = &last;

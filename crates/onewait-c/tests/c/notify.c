@@ -44,7 +44,7 @@ static void remember(int number, siginfo_t *info, void *context) {
 
 static void handle(int number) {
     struct sigaction action = {.sa_sigaction = remember, .sa_flags = SA_SIGINFO};
-    CHECK_EQ(sigaction(number, &action, NULL), 0);
+    SET_UP(sigaction(number, &action, NULL) == 0);
 }
 
 static void status_is_final(int number, siginfo_t *info, void *context) {
@@ -59,7 +59,7 @@ static void status_is_final(int number, siginfo_t *info, void *context) {
 TEST(same, rule_70_the_status_is_final_in_the_handler) {
     int fd = pattern_file("data", 4096);
     struct sigaction action = {.sa_sigaction = status_is_final, .sa_flags = SA_SIGINFO};
-    CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
+    SET_UP(sigaction(SIGUSR1, &action, NULL) == 0);
     for (int i = 1; i <= 500; i++) {
         struct aiocb cb = signalling(fd, SIGUSR1, 0);
         cb.aio_sigevent.sigev_value.sival_ptr = &cb;
@@ -135,7 +135,7 @@ TEST(same, rule_71_realtime_signals_queue_one_a_request) {
     bool got[count] = {false};
     int fd = pattern_file("data", 4096);
     sigset_t set = only(SIGRTMIN + 2);
-    CHECK_EQ(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+    SET_UP(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
     for (int i = 0; i < count; i++) {
         cbs[i] = signalling(fd, SIGRTMIN + 2, i);
         CHECK_EQ(aio_read(&cbs[i]), 0);
@@ -174,8 +174,8 @@ static void drop_privilege(void) {
 TEST(better, rule_72_a_full_signal_queue_changes_no_result) {
     int fd = pattern_file("data", 4096);
     sigset_t set = only(SIGRTMIN);
-    CHECK_EQ(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
-    CHECK_EQ(setrlimit(RLIMIT_SIGPENDING, &(struct rlimit){0, 0}), 0);
+    SET_UP(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
+    SET_UP(setrlimit(RLIMIT_SIGPENDING, &(struct rlimit){0, 0}) == 0);
     drop_privilege();
     struct aiocb cb = signalling(fd, SIGRTMIN, 0);
     CHECK_EQ(aio_write(&cb), 0);
@@ -201,7 +201,7 @@ static void learn(union sigval value) {
     CHECK_EQ(pthread_attr_getdetachstate(&attributes, &facts->detached), 0);
     CHECK_EQ(pthread_attr_getstack(&attributes, &stack, &facts->stack), 0);
     CHECK_EQ(pthread_attr_getguardsize(&attributes, &facts->guard), 0);
-    CHECK_EQ(pthread_sigmask(SIG_BLOCK, NULL, &facts->mask), 0);
+    SET_UP(pthread_sigmask(SIG_BLOCK, NULL, &facts->mask) == 0);
     facts->local = &attributes;
     facts->tid = (pid_t)syscall(SYS_gettid);
     CHECK_EQ(pthread_attr_destroy(&attributes), 0);
@@ -227,7 +227,7 @@ TEST(same, rule_73_a_callback_has_a_detached_thread_of_its_own_and_an_empty_mask
     /* The mask is nobody's: neither the caller's nor the engine's. */
     sigset_t all;
     sigfillset(&all);
-    CHECK_EQ(pthread_sigmask(SIG_BLOCK, &all, NULL), 0);
+    SET_UP(pthread_sigmask(SIG_BLOCK, &all, NULL) == 0);
     struct thread_facts facts = facts_of_callback(NULL);
     CHECK_EQ(facts.detached, PTHREAD_CREATE_DETACHED);
     CHECK(facts.tid != (pid_t)syscall(SYS_gettid));
@@ -240,9 +240,9 @@ TEST(same, rule_73_a_callback_has_a_detached_thread_of_its_own_and_an_empty_mask
 
 TEST(same, rule_73_a_callback_has_the_attributes_that_are_asked_for) {
     pthread_attr_t attributes;
-    CHECK_EQ(pthread_attr_init(&attributes), 0);
+    SET_UP(pthread_attr_init(&attributes) == 0);
     CHECK_EQ(pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED), 0);
-    CHECK_EQ(pthread_attr_setstacksize(&attributes, 640 << 10), 0);
+    SET_UP(pthread_attr_setstacksize(&attributes, 640 << 10) == 0);
     CHECK_EQ(pthread_attr_setguardsize(&attributes, 12 << 10), 0);
     struct thread_facts facts = facts_of_callback(&attributes);
     CHECK_EQ(facts.detached, PTHREAD_CREATE_DETACHED);
@@ -256,7 +256,7 @@ TEST(same, rule_73_a_callback_can_run_on_a_stack_of_the_programs) {
     pthread_attr_t attributes;
     char *stack = NULL;
     CHECK_EQ(posix_memalign((void **)&stack, 4096, size), 0);
-    CHECK_EQ(pthread_attr_init(&attributes), 0);
+    SET_UP(pthread_attr_init(&attributes) == 0);
     CHECK_EQ(pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED), 0);
     CHECK_EQ(pthread_attr_setstack(&attributes, stack, size), 0);
     struct thread_facts facts = facts_of_callback(&attributes);
@@ -344,12 +344,12 @@ static void *be_a_target(void *tid) {
 TEST(better, rule_74_a_signal_for_a_thread_goes_to_that_thread) {
     int fd = pattern_file("data", 4096);
     struct sigaction action = {.sa_handler = remember_thread};
-    CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
+    SET_UP(sigaction(SIGUSR1, &action, NULL) == 0);
     for (int i = 0; i < 20; i++) {
         pthread_t thread;
         pid_t tid = 0;
         handled_by = 0;
-        CHECK_EQ(pthread_create(&thread, NULL, be_a_target, &tid), 0);
+        SET_UP(pthread_create(&thread, NULL, be_a_target, &tid) == 0);
         EVENTUALLY(__atomic_load_n(&tid, __ATOMIC_SEQ_CST) != 0);
         struct aiocb cb = signalling(fd, SIGUSR1, i);
         cb.aio_sigevent.sigev_notify = SIGEV_THREAD_ID;
@@ -364,7 +364,7 @@ TEST(better, rule_74_a_signal_for_a_thread_goes_to_that_thread) {
 TEST(better, rule_74_the_siginfo_is_complete_there_too) {
     int fd = pattern_file("data", 4096);
     sigset_t set = only(SIGRTMIN);
-    CHECK_EQ(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+    SET_UP(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
     struct aiocb cb = signalling(fd, SIGRTMIN, 99);
     cb.aio_sigevent.sigev_notify = SIGEV_THREAD_ID;
     cb.aio_sigevent.sigev_notify_thread_id = (pid_t)syscall(SYS_gettid);

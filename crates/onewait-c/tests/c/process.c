@@ -188,10 +188,10 @@ TEST(same, rule_79_the_end_of_the_submitting_thread_ends_no_request) {
         pthread_t thread;
         silent_pipe(pipes[i]);
         reads[i] = (struct submission){REQUEST(pipes[i][0], &buffer[i], 1, 0), aio_read};
-        CHECK_EQ(pthread_create(&thread, NULL, submit_and_exit, &reads[i]), 0);
+        SET_UP(pthread_create(&thread, NULL, submit_and_exit, &reads[i]) == 0);
         CHECK_EQ(pthread_join(thread, NULL), 0);
         files[i] = (struct submission){REQUEST(fd, buffer + (i + 1) * 8192, 8192, i * 100000), aio_read};
-        CHECK_EQ(pthread_create(&thread, NULL, submit_and_exit, &files[i]), 0);
+        SET_UP(pthread_create(&thread, NULL, submit_and_exit, &files[i]) == 0);
         CHECK_EQ(pthread_join(thread, NULL), 0);
     }
     sleep_ms(50);
@@ -225,7 +225,7 @@ static void *sleep_undisturbed(void *how) {
     /* Direct, where that can be had, so that there is something to wait for. */
     int fd = open("data", O_RDONLY | O_DIRECT);
     if (fd < 0) fd = open("data", O_RDONLY);
-    CHECK(fd >= 0);
+    SET_UP(fd >= 0);
     int epoll = epoll_create1(0), ends[2], semaphore = semget(IPC_PRIVATE, 1, 0600);
     silent_pipe(ends);
     struct epoll_event event = {.events = EPOLLIN};
@@ -236,7 +236,7 @@ static void *sleep_undisturbed(void *how) {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGRTMIN);
-    CHECK_EQ(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+    SET_UP(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
     while (!stop) {
         busy_with_aio(fd, cbs, own);
         struct timeval time = {0, 10000};
@@ -265,7 +265,7 @@ TEST(same, rule_80_no_system_call_of_the_program_is_interrupted) {
     close(pattern_file("data", sizeof buffer));
     for (int i = 0; i < 6; i++) {
         how[i] = i;
-        CHECK_EQ(pthread_create(&threads[i], NULL, sleep_undisturbed, &how[i]), 0);
+        SET_UP(pthread_create(&threads[i], NULL, sleep_undisturbed, &how[i]) == 0);
     }
     sleep_ms(1500);
     stop = true;
@@ -342,7 +342,7 @@ TEST(same, rule_82_a_few_silent_pipes_do_not_stall_files) { files_go_on_beside(1
 TEST(better, rule_82_many_silent_pipes_do_not_stall_files) { files_go_on_beside(1000); }
 
 TEST(better, rule_82_a_silent_pipe_does_not_stall_a_write_through_the_same_descriptor) {
-    CHECK_EQ(mkfifo("fifo", 0600), 0);
+    SET_UP(mkfifo("fifo", 0600) == 0);
     int fd = open("fifo", O_RDWR);
     struct aiocb read = REQUEST(fd, buffer, 1, 0), write = REQUEST(fd, "x", 1, 0);
     CHECK_EQ(aio_read(&read), 0);

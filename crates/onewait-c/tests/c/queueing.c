@@ -212,18 +212,18 @@ TEST(same, rule_08_a_length_that_is_small_modulo_32_bits_is_not_small) {
 TEST(same, rule_18_without_memory_the_call_fails_with_eagain_or_the_request_completes) {
     int fd = pattern_file("data", 4096);
     FILE *statm = fopen("/proc/self/statm", "re");
-    CHECK(statm != NULL);
+    SET_UP(statm != NULL);
     long pages;
     CHECK_EQ(fscanf(statm, "%ld", &pages), 1);
     struct rlimit before, tight;
     CHECK_EQ(getrlimit(RLIMIT_AS, &before), 0);
     tight = before;
     tight.rlim_cur = (rlim_t)pages * 4096 + (64 << 10);
-    CHECK_EQ(setrlimit(RLIMIT_AS, &tight), 0);
+    SET_UP(setrlimit(RLIMIT_AS, &tight) == 0);
     struct aiocb cb = REQUEST(fd, buffer, 4096, 0);
     int result = aio_read(&cb);
     int reason = errno;
-    CHECK_EQ(setrlimit(RLIMIT_AS, &before), 0);
+    SET_UP(setrlimit(RLIMIT_AS, &before) == 0);
     if (result == 0) {
         CHECK_EQ(finish(&cb), 4096);
     } else {
@@ -289,7 +289,7 @@ TEST(same, rule_20_the_list_opcode_is_ignored_by_read_and_write) {
         CHECK_EQ(aio_write(&cb), 0);
         CHECK_EQ(finish(&cb), 100);
         CHECK_EQ(lseek(fd, 0, SEEK_END), 4196);
-        CHECK_EQ(ftruncate(fd, 4096), 0);
+        SET_UP(ftruncate(fd, 4096) == 0);
     }
 }
 

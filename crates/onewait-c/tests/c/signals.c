@@ -49,14 +49,14 @@ static void start_storm(int fd) {
     CHECK_EQ(finish(&finished_cb), 16);
     silent_cb = REQUEST(ends[0], &silent_byte, 1, 0);
     CHECK_EQ(aio_read(&silent_cb), 0);
-    CHECK_EQ(sigaction(SIGALRM, &(struct sigaction){.sa_handler = ask_about_requests, .sa_flags = SA_RESTART}, NULL), 0);
+    SET_UP(sigaction(SIGALRM, &(struct sigaction){.sa_handler = ask_about_requests, .sa_flags = SA_RESTART}, NULL) == 0);
     struct itimerval often = {{0, 200}, {0, 200}};
-    CHECK_EQ(setitimer(ITIMER_REAL, &often, NULL), 0);
+    SET_UP(setitimer(ITIMER_REAL, &often, NULL) == 0);
 }
 
 static void stop_storm(void) {
     struct itimerval never = {{0, 0}, {0, 0}};
-    CHECK_EQ(setitimer(ITIMER_REAL, &never, NULL), 0);
+    SET_UP(setitimer(ITIMER_REAL, &never, NULL) == 0);
 }
 
 static void work_in_the_storm(int fd, int64_t ms) {
@@ -168,7 +168,7 @@ TEST(same, signal_handler_on_an_alternate_stack) {
     stop_storm();
     atomic_store(&with_suspend, true);
     struct sigaction action = {.sa_handler = ask_about_requests, .sa_flags = SA_ONSTACK};
-    CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
+    SET_UP(sigaction(SIGUSR1, &action, NULL) == 0);
     for (int i = 0; i < 1000; i++) CHECK_EQ(raise(SIGUSR1), 0); /* outside of any call, so glibc can do it, too */
 }
 
@@ -210,7 +210,7 @@ static sigset_t block(int signal) {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, signal);
-    CHECK_EQ(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+    SET_UP(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
     return set;
 }
 
@@ -230,7 +230,7 @@ TEST(same, signal_by_signal_each_arrives_once_by_sigwaitinfo) {
 
 TEST(same, signal_by_signal_each_arrives_once_in_a_handler) {
     struct sigaction action = {.sa_sigaction = see_in_a_handler, .sa_flags = SA_SIGINFO | SA_RESTART};
-    CHECK_EQ(sigaction(SIGRTMIN + 1, &action, NULL), 0);
+    SET_UP(sigaction(SIGRTMIN + 1, &action, NULL) == 0);
     int fd = pattern_file("data", many);
     submit_many(fd, many);
     EVENTUALLY(atomic_load(&seen_in_all) == many);
@@ -247,7 +247,7 @@ TEST(better, signal_queue_reaches_its_limit) {
     become_a_user_of_its_own();
     prctl(PR_SET_PDEATHSIG, 0); /* this is no child of ours */
     sigset_t set = block(SIGRTMIN + 1);
-    CHECK_EQ(setrlimit(RLIMIT_SIGPENDING, &(struct rlimit){16, 16}), 0);
+    SET_UP(setrlimit(RLIMIT_SIGPENDING, &(struct rlimit){16, 16}) == 0);
     submit_many(fd, expected);
     for (int i = 0; i < expected; i++) CHECK_EQ(wait_for(&many_cb[i]), 0);
     sleep_ms(50);
@@ -295,14 +295,14 @@ static void every_wait_times_out(struct noise *noise) {
     struct timespec tick = {0, 12000000};
     int quiet[2], silent_socket[2];
     silent_pipe(quiet);
-    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, silent_socket), 0);
+    SET_UP(socketpair(AF_UNIX, SOCK_STREAM, 0, silent_socket) == 0);
     struct timeval timeout = {0, 12000};
     CHECK_EQ(setsockopt(silent_socket[0], SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout), 0);
     sigset_t set = block(SIGUSR2);
     int epoll = epoll_create1(EPOLL_CLOEXEC);
-    CHECK(epoll >= 0);
+    SET_UP(epoll >= 0);
     int sem = semget(IPC_PRIVATE, 1, 0600);
-    CHECK(sem >= 0);
+    SET_UP(sem >= 0);
     sem_t semaphore;
     CHECK_EQ(sem_init(&semaphore, 0, 0), 0);
     while (aio_error(&noise->cb[63]) == EINPROGRESS) {
@@ -357,7 +357,7 @@ static void check_thread(int signal) {
 
 TEST(same, signal_to_the_process_is_handled_by_the_programs_threads) {
     own_tid = gettid();
-    CHECK_EQ(sigaction(SIGUSR1, &(struct sigaction){.sa_handler = check_thread, .sa_flags = SA_RESTART}, NULL), 0);
+    SET_UP(sigaction(SIGUSR1, &(struct sigaction){.sa_handler = check_thread, .sa_flags = SA_RESTART}, NULL) == 0);
     struct silent_reads reads;
     start_silent_reads(&reads);
     for (int i = 0; i < 500; i++) CHECK_EQ(kill(getpid(), SIGUSR1), 0);
@@ -385,12 +385,12 @@ static void write_into_broken_things(void) {
         if (i % 2)
             silent_pipe(ends);
         else
-            CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+            SET_UP(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
         struct aiocb cb = REQUEST(ends[1], filler, 512, 0);
         if (i % 4 >= 2) { /* the write is in flight when the reader goes */
-            CHECK_EQ(fcntl(ends[1], F_SETFL, O_NONBLOCK), 0);
+            SET_UP(fcntl(ends[1], F_SETFL, O_NONBLOCK) == 0);
             while (write(ends[1], filler, sizeof filler) > 0) {}
-            CHECK_EQ(fcntl(ends[1], F_SETFL, 0), 0);
+            SET_UP(fcntl(ends[1], F_SETFL, 0) == 0);
             CHECK_EQ(aio_write(&cb), 0);
             CHECK_EQ(aio_error(&cb), EINPROGRESS);
             CHECK_EQ(close(ends[0]), 0);
@@ -405,7 +405,7 @@ static void write_into_broken_things(void) {
         check_nothing_is_pending();
     }
     int fd = open("limited", O_RDWR | O_CREAT, 0600);
-    CHECK_EQ(setrlimit(RLIMIT_FSIZE, &(struct rlimit){BLOCK, BLOCK}), 0);
+    SET_UP(setrlimit(RLIMIT_FSIZE, &(struct rlimit){BLOCK, BLOCK}) == 0);
     for (int i = 0; i < 20; i++) {
         struct aiocb cb = REQUEST(fd, filler, 2 * BLOCK, i * BLOCK);
         CHECK_EQ(aio_write(&cb), 0);

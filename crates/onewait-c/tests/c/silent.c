@@ -17,26 +17,26 @@ enum kind { a_pipe, a_stream, a_datagram, a_tty, an_eventfd, kinds };
 static void open_kind(enum kind kind, int ends[2]) {
     switch (kind) {
     case a_pipe: silent_pipe(ends); break;
-    case a_stream: CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0); break;
-    case a_datagram: CHECK_EQ(socketpair(AF_UNIX, SOCK_DGRAM, 0, ends), 0); break;
+    case a_stream: SET_UP(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0); break;
+    case a_datagram: SET_UP(socketpair(AF_UNIX, SOCK_DGRAM, 0, ends) == 0); break;
     case a_tty: {
         ends[1] = posix_openpt(O_RDWR | O_NOCTTY);
         if (ends[1] < 0) SKIP("no pseudo-terminals here");
-        CHECK_EQ(grantpt(ends[1]), 0);
-        CHECK_EQ(unlockpt(ends[1]), 0);
+        SET_UP(grantpt(ends[1]) == 0);
+        SET_UP(unlockpt(ends[1]) == 0);
         char name[64];
-        CHECK_EQ(ptsname_r(ends[1], name, sizeof name), 0);
+        SET_UP(ptsname_r(ends[1], name, sizeof name) == 0);
         ends[0] = open(name, O_RDWR | O_NOCTTY);
-        CHECK(ends[0] >= 0);
+        SET_UP(ends[0] >= 0);
         struct termios raw;
-        CHECK_EQ(tcgetattr(ends[0], &raw), 0);
+        SET_UP(tcgetattr(ends[0], &raw) == 0);
         cfmakeraw(&raw);
-        CHECK_EQ(tcsetattr(ends[0], TCSANOW, &raw), 0);
+        SET_UP(tcsetattr(ends[0], TCSANOW, &raw) == 0);
         break;
     }
     case an_eventfd:
         ends[0] = eventfd(0, 0);
-        CHECK(ends[0] >= 0);
+        SET_UP(ends[0] >= 0);
         ends[1] = dup(ends[0]);
         break;
     case kinds: FAIL("no such kind");
@@ -152,7 +152,7 @@ TEST(same, silent_nonblocking_descriptors_give_eagain) {
         int pair[2];
         uint64_t word;
         open_kind((enum kind)kind, pair);
-        CHECK_EQ(fcntl(pair[0], F_SETFL, fcntl(pair[0], F_GETFL) | O_NONBLOCK), 0);
+        SET_UP(fcntl(pair[0], F_SETFL, fcntl(pair[0], F_GETFL) | O_NONBLOCK) == 0);
         struct aiocb cb = REQUEST(pair[0], &word, 8, 0);
         CHECK_EQ(aio_read(&cb), 0);
         CHECK_EQ(wait_for(&cb), EAGAIN);
@@ -162,7 +162,7 @@ TEST(same, silent_nonblocking_descriptors_give_eagain) {
     int full[2];
     silent_pipe(full);
     CHECK_EQ(write(full[1], filler, sizeof filler), sizeof filler);
-    CHECK_EQ(fcntl(full[1], F_SETFL, O_NONBLOCK), 0);
+    SET_UP(fcntl(full[1], F_SETFL, O_NONBLOCK) == 0);
     struct aiocb cb = REQUEST(full[1], filler, 512, 0);
     CHECK_EQ(aio_write(&cb), 0);
     CHECK_EQ(wait_for(&cb), EAGAIN);
@@ -171,7 +171,7 @@ TEST(same, silent_nonblocking_descriptors_give_eagain) {
 /* The limit belongs to the descriptor, and read() obeys it. */
 TEST(same, silent_socket_with_a_receive_timeout_gives_eagain) {
     int pair[2];
-    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    SET_UP(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
     CHECK_EQ(setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){0, 50000}, sizeof(struct timeval)), 0);
     char byte;
     struct aiocb cb = REQUEST(pair[0], &byte, 1, 0);
@@ -184,10 +184,10 @@ TEST(same, silent_tty_with_a_timeout_gives_nothing) {
     int pair[2];
     open_kind(a_tty, pair);
     struct termios patient;
-    CHECK_EQ(tcgetattr(pair[0], &patient), 0);
+    SET_UP(tcgetattr(pair[0], &patient) == 0);
     patient.c_cc[VMIN] = 0;
     patient.c_cc[VTIME] = 1;
-    CHECK_EQ(tcsetattr(pair[0], TCSANOW, &patient), 0);
+    SET_UP(tcsetattr(pair[0], TCSANOW, &patient) == 0);
     char byte;
     struct aiocb cb = REQUEST(pair[0], &byte, 1, 0);
     CHECK_EQ(aio_read(&cb), 0);

@@ -117,7 +117,7 @@ static void *free_at_once(void *how) {
 static void free_at_once_in_threads(enum how how) {
     pthread_t threads[4];
     close(pattern_file("data", sizeof buffer));
-    for (int i = 0; i < 4; i++) CHECK_EQ(pthread_create(&threads[i], NULL, free_at_once, &how), 0);
+    for (int i = 0; i < 4; i++) SET_UP(pthread_create(&threads[i], NULL, free_at_once, &how) == 0);
     for (int i = 0; i < 4; i++) CHECK_EQ(pthread_join(threads[i], NULL), 0);
 }
 

@@ -10,20 +10,20 @@
 
 static char buffer[1 << 20];
 
-static void socket_pair(int type, int ends[2]) { CHECK_EQ(socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ends), 0); }
+static void socket_pair(int type, int ends[2]) { SET_UP(socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ends) == 0); }
 
 /* A terminal of our own, raw: ends[0] is the master, ends[1] the terminal. */
 static void terminal(int ends[2]) {
     ends[0] = posix_openpt(O_RDWR | O_NOCTTY);
     if (ends[0] < 0) SKIP("no pseudo-terminals here: %s", strerror(errno));
-    CHECK_EQ(grantpt(ends[0]), 0);
-    CHECK_EQ(unlockpt(ends[0]), 0);
+    SET_UP(grantpt(ends[0]) == 0);
+    SET_UP(unlockpt(ends[0]) == 0);
     ends[1] = open(ptsname(ends[0]), O_RDWR | O_NOCTTY);
     if (ends[1] < 0) SKIP("no pseudo-terminals here: %s", strerror(errno));
     struct termios raw;
-    CHECK_EQ(tcgetattr(ends[1], &raw), 0);
+    SET_UP(tcgetattr(ends[1], &raw) == 0);
     cfmakeraw(&raw);
-    CHECK_EQ(tcsetattr(ends[1], TCSANOW, &raw), 0);
+    SET_UP(tcsetattr(ends[1], TCSANOW, &raw) == 0);
 }
 
 /* Sends "hello" from one end to the other with absurd offsets; the reader waits first, then finds data there. */
@@ -61,10 +61,10 @@ TEST(same, rule_14_a_tcp_connection_ignores_the_offset) {
     int listener = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0);
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t length = sizeof address;
-    CHECK_EQ(bind(listener, (struct sockaddr *)&address, length), 0);
-    CHECK_EQ(listen(listener, 1), 0);
-    CHECK_EQ(getsockname(listener, (struct sockaddr *)&address, &length), 0);
-    CHECK_EQ(connect(client, (struct sockaddr *)&address, length), 0);
+    SET_UP(bind(listener, (struct sockaddr *)&address, length) == 0);
+    SET_UP(listen(listener, 1) == 0);
+    SET_UP(getsockname(listener, (struct sockaddr *)&address, &length) == 0);
+    SET_UP(connect(client, (struct sockaddr *)&address, length) == 0);
     int server = accept(listener, NULL, NULL);
     offset_is_ignored(server, client);
     /* The end of the stream wakes a reader that waits. */
@@ -197,11 +197,11 @@ TEST(same, rule_14_a_socket_that_is_not_connected_fails_like_read) {
 
 TEST(same, rule_15_non_blocking_without_data_is_eagain) {
     int pipes[2], sockets[2], terminals[2];
-    CHECK_EQ(pipe2(pipes, O_NONBLOCK), 0);
+    SET_UP(pipe2(pipes, O_NONBLOCK) == 0);
     socket_pair(SOCK_STREAM | SOCK_NONBLOCK, sockets);
     int event = eventfd(0, EFD_NONBLOCK), timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
     terminal(terminals);
-    CHECK_EQ(fcntl(terminals[1], F_SETFL, O_NONBLOCK), 0);
+    SET_UP(fcntl(terminals[1], F_SETFL, O_NONBLOCK) == 0);
     int readers[] = {pipes[0], sockets[0], event, timer, terminals[1]};
     for (int i = 0; i < 5; i++) {
         struct aiocb cb = REQUEST(readers[i], buffer, 8, 0);
@@ -222,7 +222,7 @@ TEST(same, rule_15_non_blocking_without_data_is_eagain) {
 
 TEST(same, rule_15_non_blocking_with_data_reads_it) {
     int ends[2];
-    CHECK_EQ(pipe2(ends, O_NONBLOCK), 0);
+    SET_UP(pipe2(ends, O_NONBLOCK) == 0);
     CHECK_EQ(write(ends[1], "abc", 3), 3);
     struct aiocb cb = REQUEST(ends[0], buffer, 8, 0);
     CHECK_EQ(aio_read(&cb), 0);
@@ -231,7 +231,7 @@ TEST(same, rule_15_non_blocking_with_data_reads_it) {
 
 TEST(same, rule_15_non_blocking_writes_what_fits) {
     int ends[2];
-    CHECK_EQ(pipe2(ends, O_NONBLOCK), 0);
+    SET_UP(pipe2(ends, O_NONBLOCK) == 0);
     ssize_t fits = write(ends[1], buffer, sizeof buffer);
     CHECK_EQ(close(ends[0]) | close(ends[1]) | pipe2(ends, O_NONBLOCK), 0);
     struct aiocb cb = REQUEST(ends[1], buffer, sizeof buffer, 0);
@@ -247,10 +247,10 @@ TEST(same, rule_15_the_flag_counts_when_the_call_is_made) {
     CHECK_EQ(aio_read(&cb), 0);
     CHECK_EQ(write(ends[1], "x", 1), 1);
     CHECK_EQ(finish(&cb), 1);
-    CHECK_EQ(fcntl(ends[0], F_SETFL, O_NONBLOCK), 0);
+    SET_UP(fcntl(ends[0], F_SETFL, O_NONBLOCK) == 0);
     CHECK_EQ(aio_read(&cb), 0);
     CHECK_EQ(wait_for(&cb), EAGAIN);
-    CHECK_EQ(fcntl(ends[0], F_SETFL, 0), 0);
+    SET_UP(fcntl(ends[0], F_SETFL, 0) == 0);
     CHECK_EQ(aio_read(&cb), 0);
     sleep_ms(20);
     CHECK_EQ(aio_error(&cb), EINPROGRESS);

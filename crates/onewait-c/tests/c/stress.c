@@ -76,7 +76,7 @@ static void *run_worker(void *arg) {
     snprintf(name, sizeof name, "data-%d", worker->number);
     int buffered = pattern_file(name, depth * most_blocks * BLOCK), direct = open(name, O_RDWR | O_DIRECT);
     if (direct < 0) direct = open(name, O_RDWR);
-    CHECK(direct >= 0);
+    SET_UP(direct >= 0);
     for (int i = 0; i < depth; i++) {
         worker->slot[i].buffer = mmap(NULL, (most_blocks + 1) * BLOCK, PROT_READ | PROT_WRITE,
                                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -138,7 +138,7 @@ static void *run_worker(void *arg) {
 
 TEST(same, stress_a_hundred_thousand_requests_from_eight_threads) {
     struct sigaction action = {.sa_sigaction = note_signal, .sa_flags = SA_SIGINFO | SA_RESTART};
-    CHECK_EQ(sigaction(SIGRTMIN, &action, NULL), 0);
+    SET_UP(sigaction(SIGRTMIN, &action, NULL) == 0);
     static struct worker worker[threads];
     for (int i = 0; i < threads; i++) {
         worker[i].number = i;
@@ -189,10 +189,10 @@ static void *cancel_until_told(void *arg) {
  * nothing: the bytes of a cancelled read are still in the pipe, the blocks of a cancelled write are the old ones. */
 static void cancel_at_every_point(int cancellers, int rounds) {
     struct sigaction action = {.sa_sigaction = note_end_signal, .sa_flags = SA_SIGINFO | SA_RESTART};
-    CHECK_EQ(sigaction(SIGRTMIN, &action, NULL), 0);
+    SET_UP(sigaction(SIGRTMIN, &action, NULL) == 0);
     victim_file = open("victim", O_RDWR | O_CREAT | O_TRUNC | O_DIRECT, 0600);
     if (victim_file < 0) victim_file = open("victim", O_RDWR | O_CREAT | O_TRUNC, 0600);
-    CHECK(victim_file >= 0);
+    SET_UP(victim_file >= 0);
     silent_pipe(victim_pipe);
     static uint64_t in_file[victims];
     char *memory = mmap(NULL, victims * BLOCK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -5,16 +5,6 @@
 
 static char buffer[4096];
 
-/* A read that does not end until the test writes to ends[1]. */
-static struct aiocb blocked;
-static int ends[2];
-
-static void block(void) {
-    silent_pipe(ends);
-    blocked = REQUEST(ends[0], buffer, 1, 0);
-    CHECK_EQ(aio_read(&blocked), 0);
-}
-
 static struct aiocb done(void) {
     int fd = pattern_file("done", 10);
     struct aiocb cb = REQUEST(fd, buffer + 1, 10, 0);
@@ -24,7 +14,7 @@ static struct aiocb done(void) {
 }
 
 TEST(same, rule_31_one_already_done_returns_at_once) {
-    block();
+    start_blocked();
     struct aiocb ready = done();
     const struct aiocb *list[] = {&blocked, &ready, &blocked};
     CHECK_EQ(aio_suspend(list, 3, NULL), 0);
@@ -59,10 +49,10 @@ TEST(same, rule_31_it_returns_when_one_of_several_completes) {
 }
 
 TEST(same, rule_32_null_entries_are_skipped) {
-    block();
+    start_blocked();
     const struct aiocb *list[] = {NULL, &blocked, NULL};
     CHECK_ERRNO(aio_suspend(list, 3, &(struct timespec){0, 10000000}), EAGAIN);
-    CHECK_EQ(write(ends[1], "x", 1), 1);
+    CHECK_EQ(write(blocked_ends[1], "x", 1), 1);
     CHECK_EQ(aio_suspend(list, 3, NULL), 0);
     CHECK_EQ(aio_error(&blocked), 0);
 }
@@ -85,7 +75,7 @@ TEST(same, rule_34_negative_length_is_einval) {
 }
 
 TEST(same, rule_35_timeout_0_is_eagain_at_once) {
-    block();
+    start_blocked();
     const struct aiocb *list[] = {&blocked};
     int64_t start = now_ms();
     CHECK_ERRNO(aio_suspend(list, 1, &(struct timespec){0, 0}), EAGAIN);
@@ -94,7 +84,7 @@ TEST(same, rule_35_timeout_0_is_eagain_at_once) {
 }
 
 TEST(same, rule_36_expiry_is_eagain_after_the_whole_time) {
-    block();
+    start_blocked();
     const struct aiocb *list[] = {&blocked};
     struct timespec times[] = {{0, 1}, {0, 1000000}, {0, 120000000}, {1, 1000}};
     for (int i = 0; i < 4; i++) {
@@ -108,37 +98,37 @@ TEST(same, rule_36_expiry_is_eagain_after_the_whole_time) {
     }
     /* The time that it is given is not what it keeps its own notes in. */
     CHECK(times[2].tv_sec == 0 && times[2].tv_nsec == 120000000);
-    CHECK_EQ(write(ends[1], "x", 1), 1);
+    CHECK_EQ(write(blocked_ends[1], "x", 1), 1);
     CHECK_EQ(finish(&blocked), 1);
 }
 
 TEST(same, rule_36_a_completion_before_expiry_returns_0) {
-    block();
+    start_blocked();
     const struct aiocb *list[] = {&blocked};
-    CHECK_EQ(write(ends[1], "x", 1), 1);
+    CHECK_EQ(write(blocked_ends[1], "x", 1), 1);
     CHECK_EQ(aio_suspend(list, 1, &(struct timespec){PATIENCE_MS / 1000, 0}), 0);
     CHECK_EQ(aio_error(&blocked), 0);
 }
 
 TEST(same, rule_36_a_very_long_time_is_no_error) {
-    block();
+    start_blocked();
     const struct aiocb *list[] = {&blocked};
-    CHECK_EQ(write(ends[1], "x", 1), 1);
+    CHECK_EQ(write(blocked_ends[1], "x", 1), 1);
     CHECK_EQ(aio_suspend(list, 1, &(struct timespec){INT32_MAX, 999999999}), 0);
     CHECK_EQ(aio_return(&blocked), 1);
 }
 
 /* The time at which it would end does not fit in a time_t. */
 TEST(ours, rule_36_a_time_beyond_the_end_of_time_is_no_error) {
-    block();
+    start_blocked();
     const struct aiocb *list[] = {&blocked};
-    CHECK_EQ(write(ends[1], "x", 1), 1);
+    CHECK_EQ(write(blocked_ends[1], "x", 1), 1);
     CHECK_EQ(aio_suspend(list, 1, &(struct timespec){INT64_MAX, 999999999}), 0);
     CHECK_EQ(aio_return(&blocked), 1);
 }
 
 TEST(same, rule_37_negative_seconds_are_eagain_at_once) {
-    block();
+    start_blocked();
     const struct aiocb *list[] = {&blocked};
     int64_t start = now_ms();
     CHECK_ERRNO(aio_suspend(list, 1, &(struct timespec){-1, 0}), EAGAIN);
@@ -147,7 +137,7 @@ TEST(same, rule_37_negative_seconds_are_eagain_at_once) {
 }
 
 TEST(better, rule_38_too_many_nanoseconds_are_einval) {
-    block();
+    start_blocked();
     const struct aiocb *list[] = {&blocked};
     CHECK_ERRNO(aio_suspend(list, 1, &(struct timespec){0, 1000000000}), EINVAL);
     CHECK_ERRNO(aio_suspend(list, 1, &(struct timespec){0, LONG_MAX}), EINVAL);
@@ -155,7 +145,7 @@ TEST(better, rule_38_too_many_nanoseconds_are_einval) {
 }
 
 TEST(better, rule_38_negative_nanoseconds_are_einval) {
-    block();
+    start_blocked();
     const struct aiocb *list[] = {&blocked};
     CHECK_ERRNO(aio_suspend(list, 1, &(struct timespec){1, -1}), EINVAL);
     CHECK_ERRNO(aio_suspend(list, 1, &(struct timespec){1, LONG_MIN}), EINVAL);
@@ -173,8 +163,8 @@ TEST(same, rule_38_a_bad_time_is_not_looked_at_when_one_is_done) {
  * times one that will not. */
 static void long_list(size_t length) {
     const struct aiocb **list = calloc(length, sizeof *list);
-    CHECK(list != NULL);
-    block();
+    SET_UP(list != NULL);
+    start_blocked();
     int others[2];
     silent_pipe(others);
     struct aiocb silent = REQUEST(others[0], buffer + 1, 1, 0);
@@ -182,7 +172,7 @@ static void long_list(size_t length) {
     for (size_t i = 0; i < length; i += 2) list[i] = &silent;
     CHECK_ERRNO(aio_suspend(list, (int)length, &(struct timespec){0, 1000000}), EAGAIN);
     list[length - 1] = &blocked;
-    CHECK_EQ(write(ends[1], "x", 1), 1);
+    CHECK_EQ(write(blocked_ends[1], "x", 1), 1);
     CHECK_EQ(aio_suspend(list, (int)length, NULL), 0);
     CHECK_EQ(aio_error(&blocked), 0);
     CHECK_EQ(aio_error(&silent), EINPROGRESS);
@@ -207,20 +197,20 @@ TEST(same, rule_42_all_waiters_on_one_request_wake) {
     for (int round = 0; round < 20; round++) {
         pthread_t threads[waiters];
         int results[waiters];
-        block();
+        start_blocked();
         for (int i = 0; i < waiters; i++) {
             results[i] = -2;
-            CHECK_EQ(pthread_create(&threads[i], NULL, suspend_on_blocked, &results[i]), 0);
+            SET_UP(pthread_create(&threads[i], NULL, suspend_on_blocked, &results[i]) == 0);
         }
         /* Some rounds with all of them asleep, some in the middle of falling asleep. */
         if (round % 2 == 0) sleep_ms(20);
-        CHECK_EQ(write(ends[1], "x", 1), 1);
+        CHECK_EQ(write(blocked_ends[1], "x", 1), 1);
         for (int i = 0; i < waiters; i++) {
             CHECK_EQ(pthread_join(threads[i], NULL), 0);
             CHECK_EQ(results[i], 0);
         }
-        close(ends[0]);
-        close(ends[1]);
+        close(blocked_ends[0]);
+        close(blocked_ends[1]);
     }
 }
 
@@ -250,7 +240,7 @@ TEST(same, rule_42_waiters_on_lists_that_overlap_wake) {
     }
     for (int i = 0; i < waiters; i++) {
         pairs[i] = (struct pair){requests, i};
-        CHECK_EQ(pthread_create(&threads[i], NULL, suspend_on_pair, &pairs[i]), 0);
+        SET_UP(pthread_create(&threads[i], NULL, suspend_on_pair, &pairs[i]) == 0);
     }
     for (int i = 1; i <= waiters; i += 2) CHECK_EQ(write(pipes[i][1], "x", 1), 1);
     for (int i = 0; i < waiters; i++) CHECK_EQ(pthread_join(threads[i], NULL), 0);

@@ -20,11 +20,11 @@ struct three {
 
 static void prepare_three(struct three *three) {
     silent_pipe(three->pipe);
-    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, three->socket), 0);
+    SET_UP(socketpair(AF_UNIX, SOCK_STREAM, 0, three->socket) == 0);
     CHECK_EQ(close(pattern_file("three", 256 * BLOCK)), 0);
     three->file = open("three", O_RDONLY | O_DIRECT);
     if (three->file < 0) three->file = open("three", O_RDONLY); /* a file system that cannot */
-    CHECK(three->file >= 0);
+    SET_UP(three->file >= 0);
     three->file_buffer = mmap(NULL, 256 * BLOCK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CHECK(three->file_buffer != MAP_FAILED);
     three->cb[0] = REQUEST(three->pipe[0], three->pipe_buffer, sizeof three->pipe_buffer, 0);
@@ -89,7 +89,7 @@ static void *wait_for_the_main_thread(void *arg) {
         char path[64], text[256];
         snprintf(path, sizeof path, "/proc/%d/task/%d/stat", getpid(), getpid());
         FILE *file = fopen(path, "r");
-        CHECK(file != NULL);
+        SET_UP(file != NULL);
         CHECK(fgets(text, sizeof text, file) != NULL);
         fclose(file);
         state = strrchr(text, ')')[2];
@@ -123,7 +123,7 @@ TEST(same, thread_after_thread_submits_one_request) {
     enum { lives = 1000 };
     int fd = pattern_file("data", 256 * BLOCK);
     struct short_life *life = calloc(lives, sizeof *life);
-    CHECK(life != NULL);
+    SET_UP(life != NULL);
     for (int i = 0; i < lives; i++) {
         if (i % 100 == 0) CHECK_EQ(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
         life[i].cb = REQUEST(fd, life[i].buffer, BLOCK, i % 256 * BLOCK);
@@ -238,7 +238,7 @@ static void on_signal(int signal) {
 
 /* The program never calls again: it expects to be told. */
 TEST(same, thread_that_submitted_computes_until_it_is_notified) {
-    CHECK_EQ(sigaction(SIGRTMIN, &(struct sigaction){.sa_handler = on_signal}, NULL), 0);
+    SET_UP(sigaction(SIGRTMIN, &(struct sigaction){.sa_handler = on_signal}, NULL) == 0);
     for (int round = 0; round < 2; round++) {
         atomic_store(&done, 0);
         struct three three;
@@ -392,7 +392,7 @@ static void *submit_and_suspend_for_ever(void *arg) {
     int fd = *(int *)arg;
     /* Not of this stack: a request of a thread that is cancelled is still in flight when the stack is gone. */
     struct short_life *life = calloc(1, sizeof *life);
-    CHECK(life != NULL);
+    SET_UP(life != NULL);
     for (;;) {
         life->cb = REQUEST(fd, life->buffer, BLOCK, 0);
         CHECK_EQ(aio_read(&life->cb), 0);
