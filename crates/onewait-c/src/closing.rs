@@ -23,7 +23,11 @@ unsafe extern "C-unwind" {
 
 /// Whether the descriptor is one of the library's, in a process that uses it.
 fn is_ours(fd: c_int) -> bool {
-    sys::is_own_descriptor(fd) && process::existing().is_some_and(Process::is_callers)
+    if !sys::is_own_descriptor(fd) || !process::existing().is_some_and(Process::is_callers) {
+        return false;
+    }
+    sys::await_transient(fd);
+    sys::is_own_descriptor(fd)
 }
 
 #[inline]

@@ -25,6 +25,12 @@ impl Drop for Kept {
     }
 }
 
+/// Runs the body of a C function. A panic, which would be a defect of ours, ends here and is EAGAIN to the program: none
+/// may cross into C.
+pub(crate) fn guarded<T>(body: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).unwrap_or(Err(Errno::AGAIN))
+}
+
 /// 0, or -1 with `errno` set.
 pub(crate) fn status(result: Result<(), Errno>) -> c_int {
     match result {

@@ -6,10 +6,12 @@
 
 use crate::posix_aio::{Notifier, PosixRequest};
 use onewait::Errno;
-use onewait::aio::Engine;
+use onewait::aio::{self, Engine};
 use onewait::counters::{self, Counters, Event};
 use onewait::driver::Choice;
+use onewait::sys::{self, MaskedSignals, Uncancellable};
 use std::ffi::c_void;
+use std::io::{self, Write};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
@@ -25,8 +27,15 @@ pub(crate) struct Process {
     pub(crate) notifier: Notifier,
 }
 
-/// The page with the pointer: null until the first call. Shared by all generations of a fork.
-static PAGE: AtomicPtr<AtomicPtr<Process>> = AtomicPtr::new(ptr::null_mut());
+/// What lies on the page; all zeros in a process that has not used AIO, and in a forked child.
+struct Page {
+    process: AtomicPtr<Process>,
+    /// Whether somebody makes the state already.
+    is_starting: AtomicBool,
+}
+
+/// The page: null until the first call. Shared by all generations of a fork.
+static PAGE: AtomicPtr<Page> = AtomicPtr::new(ptr::null_mut());
 
 /// The process's state, if it has used AIO. Async-signal-safe.
 #[inline]
@@ -36,7 +45,7 @@ pub(crate) fn existing() -> Option<&'static Process> {
         return None;
     }
     // SAFETY: the page was published after it was mapped, and is never unmapped; what it points to was leaked.
-    unsafe { (*page).load(Ordering::Acquire).as_ref() }
+    unsafe { (*page).process.load(Ordering::Acquire).as_ref() }
 }
 
 impl Process {
@@ -72,40 +81,42 @@ pub(crate) fn usable() -> Result<(), Errno> {
 
 #[cold]
 fn start() -> &'static Process {
+    // A handler that makes a call must not find its own thread half-way.
+    let _masked = MaskedSignals::new();
+    let _uncancellable = Uncancellable::new();
+    let page = page();
+    if page.is_starting.swap(true, Ordering::AcqRel) {
+        // Another thread is about to be done.
+        loop {
+            if let Some(process) = existing() {
+                return process;
+            }
+            std::thread::yield_now();
+        }
+    }
+    // What a parent process has left in static memory means nothing here.
+    sys::forget_own_descriptors();
+    aio::forget_hints();
     counters::adopt();
-    onewait::sys::forget_own_descriptors();
     let choice = Choice::from_environment().unwrap_or_else(|error| {
-        // A preloaded library has no better place to complain; the program goes on.
-        eprintln!("onewait: {error}");
+        // A preloaded library has no better place to complain, and none at all if that fails; the program goes on.
+        let _ = writeln!(io::stderr(), "onewait: {error}");
         Choice::Probe
     });
-    let engine = Engine::new(choice);
-    let fresh = Box::into_raw(Box::new(Process {
+    let process = Box::leak(Box::new(Process {
         is_usable: AtomicBool::new(false),
         // SAFETY: no preconditions.
         pid: unsafe { libc::getpid() },
-        engine,
+        engine: Engine::new(choice),
         notifier: Notifier::default(),
     }));
-    let cell = page();
-    match cell.compare_exchange(ptr::null_mut(), fresh, Ordering::AcqRel, Ordering::Acquire) {
-        Ok(_) => {
-            Counters::current().event(Event::Process);
-            // SAFETY: leaked just now, and published.
-            unsafe { &*fresh }
-        }
-        Err(theirs) => {
-            // SAFETY: ours was not published; theirs was, and is never freed.
-            unsafe {
-                drop(Box::from_raw(fresh));
-                &*theirs
-            }
-        }
-    }
+    Counters::current().event(Event::Process);
+    page.process.store(process, Ordering::Release);
+    process
 }
 
 /// The page, mapped by the first to come.
-fn page() -> &'static AtomicPtr<Process> {
+fn page() -> &'static Page {
     let page = PAGE.load(Ordering::Acquire);
     if !page.is_null() {
         // SAFETY: as in `existing`.
@@ -120,14 +131,15 @@ fn page() -> &'static AtomicPtr<Process> {
     }
 }
 
-fn map_page() -> *mut AtomicPtr<Process> {
+fn map_page() -> *mut Page {
     const SIZE: usize = 4096;
     let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
     // SAFETY: a new anonymous mapping where the kernel chooses.
     let address = unsafe { libc::mmap(ptr::null_mut(), SIZE, protection, flags, -1, 0) };
     if address == libc::MAP_FAILED {
         // No page to be had: then a child of fork is not told apart, but everything else works.
-        return Box::into_raw(Box::new(AtomicPtr::new(ptr::null_mut())));
+        let page = Page { process: AtomicPtr::new(ptr::null_mut()), is_starting: AtomicBool::new(false) };
+        return Box::into_raw(Box::new(page));
     }
     // SAFETY: the range was just mapped.
     unsafe { libc::madvise(address.cast::<c_void>(), SIZE, libc::MADV_WIPEONFORK) };

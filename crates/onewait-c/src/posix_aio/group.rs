@@ -19,6 +19,11 @@ impl Group {
         Arc::new(Group { left: AtomicU32::new(1), failed: AtomicBool::new(false), notification })
     }
 
+    /// Whether nobody is told of the end of the list.
+    pub(super) fn is_silent(&self) -> bool {
+        self.notification.is_none()
+    }
+
     /// One more request belongs to it.
     pub(super) fn add(&self) {
         self.left.fetch_add(1, Ordering::Relaxed);

@@ -27,25 +27,34 @@ pub(super) fn listio(mode: c_int, list: *const *mut Aiocb, count: c_int, event: 
     if let Err(errno) = notification.prepare() {
         return errno::status(Err(errno));
     }
+    if mode == libc::LIO_NOWAIT && notification.is_none() {
+        return errno::status(errno::guarded(|| submit_all(list, None)));
+    }
     let group = Group::new(notification);
-    let submitted = submit_all(list, &group);
+    let submitted = errno::guarded(|| submit_all(list, Some(&group)));
     if mode == libc::LIO_NOWAIT {
         group.one_ended(false);
         return errno::status(submitted);
     }
     group.one_ended(submitted.is_err());
-    // The wait may end by the cancellation of the thread: then only the count of the group stays too high, and its memory
-    // is lost, by intention: nothing on this frame may need a destructor.
+    // Nothing on this frame may need a destructor: the wait may end by the cancellation of the thread. Then, and when it
+    // ends by a signal, the group's memory is lost, by intention: otherwise the last request would free it, perhaps in a
+    // signal handler that interrupted `malloc`.
     let group = Arc::into_raw(group);
     // SAFETY: the pointer holds a count of its own until it is taken back below.
     let waited = wait(unsafe { &*group });
+    if let Err(errno) = waited {
+        return errno::status(Err(errno));
+    }
     // SAFETY: from `into_raw` above.
     let group = unsafe { Arc::from_raw(group) };
-    errno::status(waited.and_then(|()| if group.has_failed() { Err(Errno(libc::EIO)) } else { Ok(()) }))
+    errno::status(if group.has_failed() { Err(Errno(libc::EIO)) } else { Ok(()) })
 }
 
-fn submit_all(list: &[*mut Aiocb], group: &Arc<Group>) -> Result<(), Errno> {
+fn submit_all(list: &[*mut Aiocb], group: Option<&Arc<Group>>) -> Result<(), Errno> {
     let mut result = Ok(());
+    let add = || group.into_iter().for_each(|group| group.add());
+    let one_failed = || group.into_iter().for_each(|group| group.one_ended(true));
     for block in list {
         // SAFETY: null, or a block.
         let Some(block) = (unsafe { block.as_ref() }) else { continue };
@@ -55,15 +64,15 @@ fn submit_all(list: &[*mut Aiocb], group: &Arc<Group>) -> Result<(), Errno> {
             libc::LIO_NOP => continue,
             _ => {
                 submit::refuse(block, Errno::INVAL);
-                group.add();
-                group.one_ended(true);
+                add();
+                one_failed();
                 continue;
             }
         };
-        group.add();
-        let manner = Manner { group: Some(Arc::clone(group)), flush: false };
+        add();
+        let manner = Manner { group: group.cloned(), flush: false };
         if let Err(errno) = submit::transfer_as(block, code, manner) {
-            group.one_ended(true);
+            one_failed();
             result = Err(errno);
         }
     }

@@ -56,19 +56,19 @@ fn block<'a>(address: *const Aiocb) -> Result<&'a Aiocb, Errno> {
 exported! {
     /// `aio_read(3)`: 0, or -1 with EAGAIN (no resources) or EINVAL (the priority).
     aio_read, aio_read64, (cb: *mut Aiocb) -> c_int,
-    errno::status(block(cb).and_then(|block| submit::transfer(block, Code::Read)))
+    errno::status(errno::guarded(|| submit::transfer(block(cb)?, Code::Read)))
 }
 
 exported! {
     /// `aio_write(3)`: 0, or -1 with EAGAIN (no resources) or EINVAL (the priority).
     aio_write, aio_write64, (cb: *mut Aiocb) -> c_int,
-    errno::status(block(cb).and_then(|block| submit::transfer(block, Code::Write)))
+    errno::status(errno::guarded(|| submit::transfer(block(cb)?, Code::Write)))
 }
 
 exported! {
     /// `aio_fsync(3)`: 0, or -1 with EINVAL (`op`), EBADF or EAGAIN.
     aio_fsync, aio_fsync64, (op: c_int, cb: *mut Aiocb) -> c_int,
-    errno::status(block(cb).and_then(|block| submit::sync(block, op)))
+    errno::status(errno::guarded(|| submit::sync(block(cb)?, op)))
 }
 
 exported! {
@@ -113,7 +113,7 @@ exported! {
     /// `aio_cancel(3)`: AIO_CANCELED, AIO_NOTCANCELED or AIO_ALLDONE, or -1 with EBADF or EINVAL.
     aio_cancel, aio_cancel64, (fd: c_int, cb: *mut Aiocb) -> c_int,
     // SAFETY: null is allowed here; otherwise a block is there.
-    match cancel::cancel(fd, unsafe { cb.as_ref() }) {
+    match errno::guarded(|| cancel::cancel(fd, unsafe { cb.as_ref() })) {
         Ok(verdict) => verdict,
         Err(errno) => errno::status(Err(errno)),
     }

@@ -38,7 +38,7 @@ pub(super) fn ensure_started() -> Result<(), Errno> {
     let mut state = notifier.state.lock().unwrap_or_else(PoisonError::into_inner);
     if !state.is_started {
         crate::threads::before_thread();
-        sys::spawn("onewait-notify", || run(notifier)).map_err(|_| Errno::AGAIN)?;
+        sys::spawn(c"onewait-notify", || run(notifier))?;
         state.is_started = true;
     }
     Ok(())
@@ -67,6 +67,8 @@ fn run(notifier: &Notifier) {
         let mut is_sent = notification.try_send();
         if !is_sent && is_last {
             notification.send_plainly();
+            // The call has lifted the mask.
+            std::mem::forget(sys::MaskedSignals::new());
             is_sent = true;
         }
         if !is_sent {
@@ -74,7 +76,7 @@ fn run(notifier: &Notifier) {
         }
         state = notifier.state.lock().unwrap_or_else(PoisonError::into_inner);
         if !is_sent {
-            state.late.push_front((notification, attempts + 1));
+            state.late.push_back((notification, attempts + 1));
         }
     }
 }

@@ -143,6 +143,10 @@ fn finish(
 ) {
     inline::count(operation.kind(), outcome, started);
     block.publish(outcome);
+    if !notification.is_none() {
+        // The handler may wait for earlier requests of the same list.
+        process::current().engine.flush();
+    }
     notification.send();
     if let Some(group) = group {
         group.one_ended(outcome.is_err());
@@ -161,7 +165,8 @@ fn queue(
     notification.prepare()?;
     let key = process.engine.reserve()?;
     block.set_key(key);
-    let standing = if notification.is_none() { Standing::Private } else { Standing::Public };
+    let is_silent = notification.is_none() && manner.group.as_ref().is_none_or(|group| group.is_silent());
+    let standing = if is_silent { Standing::Private } else { Standing::Public };
     let payload = PosixRequest { block: BlockPointer(block), key, notification, group: manner.group };
     let submission = Submission { operation, before, started, payload };
     // SAFETY: the buffer is the program's, valid until the request ends; the key is fresh.

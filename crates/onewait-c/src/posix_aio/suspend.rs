@@ -28,6 +28,22 @@ pub(super) enum Until {
     Then(Instant),
 }
 
+/// How long a thread sleeps for a request that it could not leave a mark on: one that another thread is just about to
+/// submit, or that is not this process's.
+const NAP: Duration = Duration::from_millis(1);
+
+impl Until {
+    /// This, or so much time from now if that is sooner, which the second value tells.
+    fn at_most(self, time: Duration) -> (Until, bool) {
+        let soon = Instant::now() + time;
+        match self {
+            Until::Now => (self, false),
+            Until::Then(then) if then <= soon => (self, false),
+            _ => (Until::Then(soon), true),
+        }
+    }
+}
+
 /// `aio_suspend`.
 pub(super) fn suspend(list: *const *const Aiocb, count: c_int, timeout: *const libc::timespec) -> c_int {
     let Ok(count) = usize::try_from(count) else { return errno::status(Err(Errno::INVAL)) };
@@ -51,6 +67,10 @@ fn suspend_list(list: &[*const Aiocb], timeout: *const libc::timespec) -> Result
     // SAFETY: null, or a time.
     let until = until(unsafe { timeout.as_ref() })?;
     Counters::current().event(Event::SleepingWait);
+    if let Some(process) = process {
+        // A handler may have interrupted a list of which nothing was handed over yet.
+        process.engine.flush();
+    }
     if let Some(process) = process
         && let Some(result) = wait_on_own_ring(process, until, || is_any_done(list))
     {
@@ -110,36 +130,41 @@ pub(super) fn wait_on_own_ring(
 
 fn wait_for_one(process: &Process, block: &Aiocb, until: Until) -> Result<(), Errno> {
     loop {
-        if let Some(waiters) = process.engine.waiters(block.key()) {
+        let waiters = process.engine.waiters(block.key());
+        if let Some(waiters) = waiters {
             waiters.mark(WAITS_FOR_ONE);
         }
         if block.error() != IN_PROGRESS {
             return Ok(());
         }
-        let wait = sleep(block.error_word(), IN_PROGRESS, until);
+        let (nap, is_nap) = if waiters.is_some() { (until, false) } else { until.at_most(NAP) };
+        let wait = sleep(block.error_word(), IN_PROGRESS, nap);
         if block.error() != IN_PROGRESS {
             return Ok(());
         }
-        is_over(wait)?;
+        is_over(if is_nap && wait == Wait::TimedOut { Wait::Woken } else { wait })?;
     }
 }
 
 fn wait_for_any(process: Option<&Process>, list: &[*const Aiocb], until: Until) -> Result<(), Errno> {
     loop {
         let endings = ENDINGS.load(Ordering::SeqCst);
+        let mut are_all_marked = true;
         for block in list.iter().filter_map(|block| block_of(*block)) {
-            if let Some(waiters) = process.and_then(|process| process.engine.waiters(block.key())) {
-                waiters.mark(WAITS_FOR_ANY);
+            match process.and_then(|process| process.engine.waiters(block.key())) {
+                Some(waiters) => waiters.mark(WAITS_FOR_ANY),
+                None => are_all_marked = false,
             }
         }
         if is_any_done(list) {
             return Ok(());
         }
-        let wait = sleep(&ENDINGS, endings, until);
+        let (nap, is_nap) = if are_all_marked { (until, false) } else { until.at_most(NAP) };
+        let wait = sleep(&ENDINGS, endings, nap);
         if is_any_done(list) {
             return Ok(());
         }
-        is_over(wait)?;
+        is_over(if is_nap && wait == Wait::TimedOut { Wait::Woken } else { wait })?;
     }
 }
 

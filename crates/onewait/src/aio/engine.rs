@@ -9,7 +9,7 @@ use super::epoll_core::EpollCore;
 use super::hints;
 use super::own_ring::{OwnRing, OwnWait};
 use super::payload::{Payload, Waiters};
-use super::request::{Body, Request, Target, Verdict};
+use super::request::{Request, Target, Verdict};
 use super::ring_core::Table;
 use super::ring_thread::RingThread;
 use super::slots::{Key, Slots};
@@ -18,7 +18,7 @@ use crate::driver::operation::Operation;
 use crate::driver::uring::Ring;
 use crate::driver::{Choice, DriverKind, is_refusal};
 use crate::errno::Errno;
-use crate::sys::{self, FileId, FileKind};
+use crate::sys::{self, FileId, FileKind, MaskedSignals, Uncancellable};
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -40,7 +40,7 @@ pub struct Engine<P: Payload> {
     phase: AtomicU8,
     own: OnceLock<OwnRing<P>>,
     shared: OnceLock<Shared<P>>,
-    /// Held while the driver is started; never on a path that a signal handler may take.
+    /// Held while the driver is started, with signals held back.
     starting: Mutex<()>,
 }
 
@@ -76,7 +76,7 @@ impl<P: Payload> Engine<P> {
     /// An engine that has started nothing: that waits for the first request.
     pub fn new(choice: Choice) -> Engine<P> {
         Engine {
-            slots: Arc::new(Slots::new()),
+            slots: Arc::new(Slots::new(std::process::id())),
             busy: Arc::new(Busy::new()),
             choice,
             phase: AtomicU8::new(FRESH),
@@ -127,7 +127,7 @@ impl<P: Payload> Engine<P> {
         let may_own = !is_shared && standing == Standing::Private && operation.kind_of_file == FileKind::Storage;
         // SAFETY: the slot is the caller's, who gives it to us.
         if let Some(body) = unsafe { self.slots.body(key) } {
-            *body = Some(Body::Request(Request::new(operation, payload, before, started)));
+            *body = Some(Request::new(operation, payload, before, started));
         }
         let submitted = self.route(key, &operation, may_own, flush);
         match submitted {
@@ -138,7 +138,7 @@ impl<P: Payload> Engine<P> {
             Err(errno) => {
                 // SAFETY: what could not be submitted is ours again.
                 let payload = match unsafe { self.slots.body(key) }.map(Option::take) {
-                    Some(Some(Body::Request(request))) => Some(request.payload),
+                    Some(Some(request)) => Some(request.payload),
                     _ => None,
                 };
                 self.slots.give_back(key);
@@ -149,12 +149,15 @@ impl<P: Payload> Engine<P> {
     }
 
     fn route(&self, key: Key, operation: &Operation, may_own: bool, flush: bool) -> Result<Route, Errno> {
-        if self.phase.load(Ordering::Acquire) != SHARED
-            && let Some(own) = self.own_ring_for(operation, may_own)
-        {
-            self.busy.add(operation.fd);
-            own.submit(key, flush);
-            return Ok(Route::OwnRing);
+        if self.phase.load(Ordering::Acquire) != SHARED {
+            // A handler that submits may end this phase: not between here and the hand-over.
+            let masked = MaskedSignals::new();
+            let _uncancellable = Uncancellable::new();
+            if let Some(own) = self.own_ring_for(operation, may_own) {
+                self.busy.add(operation.fd);
+                own.submit(&masked, key, flush);
+                return Ok(Route::OwnRing);
+            }
         }
         match self.shared()? {
             Shared::Uring(thread) => {
@@ -183,11 +186,12 @@ impl<P: Payload> Engine<P> {
             && sys::count_threads() == Some(1)
             && let Ok(ring) = OwnRing::new(Arc::clone(&self.slots), Arc::clone(&self.busy))
             && self.own.set(ring).is_ok()
+            && self.phase.compare_exchange(FRESH, OWN, Ordering::AcqRel, Ordering::Acquire).is_ok()
         {
-            self.phase.store(OWN, Ordering::Release);
             Counters::current().driver(true, &self.choice.reason(DriverKind::Uring, None));
         }
-        let own = self.own.get().filter(|own| may_own && own.is_ours());
+        let is_own = self.phase.load(Ordering::Acquire) == OWN;
+        let own = self.own.get().filter(|own| may_own && is_own && own.is_ours());
         if own.is_none() {
             self.leave_own_ring();
         }
@@ -231,6 +235,9 @@ impl<P: Payload> Engine<P> {
         if let Some(shared) = self.shared.get() {
             return Ok(shared);
         }
+        // A handler that submits has to find the driver started, or to wait for another thread, but not for its own.
+        let _masked = MaskedSignals::new();
+        let _uncancellable = Uncancellable::new();
         let _starting = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(shared) = self.shared.get() {
             return Ok(shared);
@@ -248,6 +255,7 @@ impl<P: Payload> Engine<P> {
         if self.choice != Choice::Strict(DriverKind::Uring) || self.driver().is_some() {
             return Ok(());
         }
+        let _uncancellable = Uncancellable::new();
         Ring::new().map(drop).inspect_err(|errno| {
             Counters::current().driver(true, &format!("io_uring was asked for and is refused: {errno}"));
         })
@@ -278,14 +286,16 @@ impl<P: Payload> Engine<P> {
         Ok(Shared::Epoll(core))
     }
 
-    /// Publishes what has completed on the caller's own ring, if it has one. No system call if nothing has.
-    /// Async-signal-safe.
+    /// Publishes what has completed on the caller's own ring, if it has one, and sees to it that what was submitted is on
+    /// its way. No system call if there is nothing to do. Async-signal-safe.
     #[inline]
     pub fn poll(&self) {
         if self.phase.load(Ordering::Acquire) == OWN
             && let Some(own) = self.own.get()
         {
             own.poll();
+        } else if let Some(Shared::Uring(thread)) = self.shared.get() {
+            thread.wake_if_pending();
         }
     }
 
@@ -305,20 +315,17 @@ impl<P: Payload> Engine<P> {
     }
 
     /// Cancels requests, and returns when it is decided which have been: those have ended with ECANCELED.
-    ///
-    /// # Errors
-    /// EAGAIN when too many requests are in flight to ask.
-    pub fn cancel(&self, target: Target) -> Result<Verdict, Errno> {
+    pub fn cancel(&self, target: Target) -> Verdict {
         if self.phase.load(Ordering::Acquire) == OWN
             && let Some(own) = self.own.get()
             && own.is_ours()
         {
-            return Ok(own.cancel(target));
+            return own.cancel(target);
         }
         match self.shared.get() {
             Some(Shared::Uring(thread)) => thread.cancel(target),
-            Some(Shared::Epoll(core)) => Ok(core.cancel(target)),
-            _ => Ok(Verdict::default()),
+            Some(Shared::Epoll(core)) => core.cancel(target),
+            _ => Verdict::default(),
         }
     }
 
@@ -341,8 +348,7 @@ impl<P: Payload> Engine<P> {
             own.close(fd);
         }
         match self.shared.get() {
-            // Out of slots: then a close waits until there is one.
-            Some(Shared::Uring(thread)) => while thread.close(fd).is_err() {},
+            Some(Shared::Uring(thread)) => thread.close(fd),
             Some(Shared::Epoll(core)) => core.close(fd),
             _ => {}
         }

@@ -8,7 +8,7 @@
 use super::busy::Busy;
 use super::order::{Order, Ticket};
 use super::payload::{Payload, Waiters};
-use super::request::{Body, Target, Verdict};
+use super::request::{Target, Verdict};
 use super::ring_core::Table;
 use super::slots::Key;
 use crate::counters::Route;
@@ -67,7 +67,7 @@ impl<P: Payload> EpollCore<P> {
     pub(crate) fn submit(&self, key: Key) -> Result<Route, Errno> {
         let _masked = MaskedSignals::new();
         // SAFETY: the slot is the caller's until the driver has it.
-        let Some(Some(Body::Request(request))) = (unsafe { self.ends.slots.body(key) }) else {
+        let Some(Some(request)) = (unsafe { self.ends.slots.body(key) }) else {
             return Err(Errno::INVAL);
         };
         let operation = request.operation;
@@ -122,11 +122,14 @@ impl<P: Payload> EpollCore<P> {
         }
         self.ends.release(released);
         for key in begun {
-            if self.driver.cancel(key.to_bits()) {
-                verdict.cancelled = true;
-                self.ends.done(key.to_bits(), -libc::ECANCELED);
-            } else {
-                verdict.survived |= self.ends.slots.find(key).is_some();
+            match self.driver.cancel(key.to_bits()) {
+                Some(0) => {
+                    verdict.cancelled = true;
+                    self.ends.done(key.to_bits(), -libc::ECANCELED);
+                }
+                // Done in part: it ends with that part.
+                Some(written) => self.ends.done(key.to_bits(), written as i32),
+                None => verdict.survived |= self.ends.slots.find(key).is_some(),
             }
         }
         verdict
@@ -142,8 +145,10 @@ impl<P: Payload> EpollCore<P> {
             live.fd = -1;
             if live.is_held {
                 // SAFETY: what is held back belongs to whoever holds the lock.
-                let Some(Some(Body::Request(request))) = (unsafe { self.ends.slots.body(*key) }) else { continue };
-                request.pin(&self.ends.busy);
+                let Some(Some(request)) = (unsafe { self.ends.slots.body(*key) }) else { continue };
+                request.pin();
+                self.ends.busy.add(request.operation.fd);
+                self.ends.busy.remove(fd);
                 live.fd = request.operation.fd;
             }
         }
@@ -174,7 +179,7 @@ impl<P: Payload> Ends<P> {
     fn publish(&self, key: Key, result: i32) {
         // SAFETY: the caller ends the request, so the slot is its own.
         let request = match unsafe { self.slots.body(key) }.map(Option::take) {
-            Some(Some(Body::Request(request))) => request,
+            Some(Some(request)) => request,
             _ => return,
         };
         self.busy.remove(request.operation.fd);
@@ -200,11 +205,13 @@ impl<P: Payload> Ends<P> {
     fn release(&self, mut keys: Vec<Key>) {
         let Some(driver) = self.driver.get().and_then(std::sync::Weak::upgrade) else { return };
         while let Some(key) = keys.pop() {
-            if let Some(live) = self.lock().live.get_mut(&key) {
+            // Under the lock, so that nobody who closes the descriptor finds the request neither held back nor begun.
+            let mut state = self.lock();
+            if let Some(live) = state.live.get_mut(&key) {
                 live.is_held = false;
             }
             // SAFETY: what was held back is the releaser's until the driver has it.
-            let Some(Some(Body::Request(request))) = (unsafe { self.slots.body(key) }) else { continue };
+            let Some(Some(request)) = (unsafe { self.slots.body(key) }) else { continue };
             let operation = request.operation;
             // SAFETY: by the contract of `Engine::submit`.
             let result = match unsafe { driver.submit(operation, key.to_bits()) } {
@@ -212,6 +219,7 @@ impl<P: Payload> Ends<P> {
                 Ok(Submitted::Done(result)) => result,
                 Err(errno) => -errno.0,
             };
+            drop(state);
             self.publish(key, result);
             self.leave_order(key, &mut keys);
         }

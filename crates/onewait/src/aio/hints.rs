@@ -85,6 +85,13 @@ pub(super) fn forget(fd: RawFd) {
     }
 }
 
+/// Nothing means what it did: in the child of a fork, before its first request.
+pub fn forget_all() {
+    for place in &HINTS {
+        place.store(0, Ordering::Relaxed);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

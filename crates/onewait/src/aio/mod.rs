@@ -16,6 +16,7 @@ mod mailbox;
 mod order;
 mod own_ring;
 mod payload;
+mod questions;
 mod read_policy;
 mod request;
 mod ring_core;
@@ -24,6 +25,7 @@ mod slots;
 mod write_policy;
 
 pub use engine::{Engine, Standing, Submission};
+pub use hints::forget_all as forget_hints;
 pub use own_ring::OwnWait;
 pub use payload::{Outcome, Payload, Waiters};
 pub use request::{Target, Verdict};

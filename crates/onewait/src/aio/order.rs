@@ -18,6 +18,9 @@ use crate::driver::operation::Operation;
 use crate::sys::FileId;
 use std::collections::{HashMap, VecDeque};
 
+/// So many files are remembered although nothing on them is in flight.
+const IDLE_FILES: usize = 64;
+
 /// Which rule a request falls under; kept with the request until it is done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ticket {
@@ -52,35 +55,33 @@ struct Lane {
     waiting: VecDeque<Key>,
 }
 
-/// Writes that no `fsync` separates.
-#[derive(Default)]
-struct Epoch {
-    writes: usize,
-    syncs: Vec<Key>,
-}
-
 #[derive(Default)]
 struct File {
-    /// Closed epochs, oldest first; the number of the first is `first`.
-    closed: VecDeque<Epoch>,
+    /// Writes in flight of closed epochs, oldest first; the number of the first is `first`.
+    closed: VecDeque<usize>,
     first: u64,
+    /// The `fsync` requests that are held back, oldest first, each with the epoch that it closed or found closed last.
+    syncs: VecDeque<(u64, Key)>,
     /// Writes of the current epoch, whose number is `first + closed.len()`.
     writes: usize,
     lanes: [Lane; 2],
-    name: FileId,
 }
 
 impl File {
     fn is_idle(&self) -> bool {
-        self.closed.is_empty() && self.writes == 0 && self.lanes.iter().all(|lane| !lane.is_busy)
+        self.closed.is_empty()
+            && self.syncs.is_empty()
+            && self.writes == 0
+            && self.lanes.iter().all(|lane| !lane.is_busy)
     }
 
     fn release_syncs(&mut self, released: &mut Vec<Key>) {
-        while self.closed.front().is_some_and(|epoch| epoch.writes == 0) {
-            if let Some(epoch) = self.closed.pop_front() {
-                self.first += 1;
-                released.extend(epoch.syncs);
-            }
+        while self.closed.front() == Some(&0) {
+            self.closed.pop_front();
+            self.first += 1;
+        }
+        while let Some((_, key)) = self.syncs.pop_front_if(|(epoch, _)| *epoch < self.first) {
+            released.push(key);
         }
     }
 }
@@ -91,6 +92,8 @@ pub(crate) struct Order {
     files: HashMap<u64, File>,
     names: HashMap<FileId, u64>,
     last: u64,
+    /// With more files than this, idle ones are looked for.
+    limit: usize,
 }
 
 impl Order {
@@ -109,12 +112,13 @@ impl Order {
         if lane.is_none() && !counted {
             return (Ticket::default(), true);
         }
+        self.sweep();
         let last = &mut self.last;
         let id = *self.names.entry(operation.file).or_insert_with(|| {
             *last += 1;
             *last
         });
-        let file = self.files.entry(id).or_insert_with(|| File { name: operation.file, ..File::default() });
+        let file = self.files.entry(id).or_default();
         let ticket = Ticket { file: id, epoch: file.first + file.closed.len() as u64, counted, lane };
         if counted {
             file.writes += 1;
@@ -132,14 +136,14 @@ impl Order {
     fn hold_sync(&mut self, key: Key, file: FileId) -> bool {
         let Some(file) = self.names.get(&file).and_then(|id| self.files.get_mut(id)) else { return false };
         if file.writes > 0 {
-            let epoch = Epoch { writes: std::mem::take(&mut file.writes), syncs: vec![key] };
-            file.closed.push_back(epoch);
-            return true;
+            let writes = std::mem::take(&mut file.writes);
+            file.closed.push_back(writes);
         }
-        match file.closed.back_mut() {
-            Some(epoch) => epoch.syncs.push(key),
-            None => return false,
+        if file.closed.is_empty() {
+            return false;
         }
+        let last = file.first + file.closed.len() as u64 - 1;
+        file.syncs.push_back((last, key));
         true
     }
 
@@ -154,7 +158,6 @@ impl Order {
             }
         }
         Order::uncount(file, ticket, released);
-        self.sweep(ticket.file);
     }
 
     /// Takes a request out that is still held back. False if it is not held back: then it is with the driver.
@@ -165,12 +168,11 @@ impl Order {
             let Some(place) = waiting.iter().position(|other| *other == key) else { return false };
             waiting.remove(place);
             Order::uncount(file, ticket, released);
-            self.sweep(ticket.file);
             return true;
         }
-        for epoch in self.files.values_mut().flat_map(|file| file.closed.iter_mut()) {
-            if let Some(place) = epoch.syncs.iter().position(|other| *other == key) {
-                epoch.syncs.remove(place);
+        for file in self.files.values_mut() {
+            if let Some(place) = file.syncs.iter().position(|(_, other)| *other == key) {
+                file.syncs.remove(place);
                 return true;
             }
         }
@@ -183,28 +185,27 @@ impl Order {
         }
         let closed = ticket.epoch.checked_sub(file.first).and_then(|place| file.closed.get_mut(place as usize));
         match closed {
-            Some(epoch) => epoch.writes -= 1,
+            Some(writes) => *writes -= 1,
             None => file.writes -= 1,
         }
         file.release_syncs(released);
     }
 
-    fn sweep(&mut self, id: u64) {
-        if let Some(file) = self.files.get(&id)
-            && file.is_idle()
-        {
-            let name = file.name;
-            self.files.remove(&id);
-            if self.names.get(&name) == Some(&id) {
-                self.names.remove(&name);
-            }
+    /// Forgets files that have nothing to be ordered, when there are many. Not when a request ends: that can happen in a
+    /// signal handler, which must not free memory.
+    fn sweep(&mut self) {
+        if self.files.len() > self.limit.max(IDLE_FILES) {
+            self.files.retain(|_, file| !file.is_idle());
+            self.limit = self.files.len() * 2;
+            let files = &self.files;
+            self.names.retain(|_, id| files.contains_key(id));
         }
     }
 
     /// Whether nothing is ordered.
     #[cfg(test)]
     fn is_empty(&self) -> bool {
-        self.files.is_empty()
+        self.files.values().all(File::is_idle)
     }
 
     /// The name is about to mean another file, or none: later requests under it are unrelated to earlier ones.

@@ -68,9 +68,8 @@ impl<P: Payload> OwnRing<P> {
     }
 
     /// Takes a request over; unless `flush`, it may stay staged until [`OwnRing::flush`].
-    pub(crate) fn submit(&self, key: Key, flush: bool) {
-        let masked = MaskedSignals::new();
-        let core = self.core(&masked);
+    pub(crate) fn submit(&self, masked: &MaskedSignals, key: Key, flush: bool) {
+        let core = self.core(masked);
         core.accept(key);
         self.is_staged.store(!flush, Ordering::Relaxed);
         if flush {
@@ -89,9 +88,14 @@ impl<P: Payload> OwnRing<P> {
     /// Publishes what has completed by now. Cheap if nothing has: no system call.
     #[inline]
     pub(crate) fn poll(&self) {
+        if !self.is_ours() {
+            return;
+        }
+        // A handler may have interrupted a list of which nothing was handed over yet.
+        self.flush();
         // SAFETY: `has_news` only loads words that the kernel shares; the reference to the ring is gone before any other
         // is made.
-        if self.is_ours() && unsafe { (*self.core.get()).ring().has_news() } {
+        if unsafe { (*self.core.get()).ring().has_news() } {
             let masked = MaskedSignals::new();
             self.core(&masked).turn(Stay::No);
         }

@@ -1,6 +1,5 @@
 //! A request as it lies in its slot.
 
-use super::busy::Busy;
 use super::order::Ticket;
 use super::payload::{Outcome, Payload, Waiters};
 use super::slots::Key;
@@ -11,16 +10,6 @@ use crate::sys::{self, Descriptor};
 use std::os::fd::AsRawFd;
 use std::sync::atomic::AtomicU32;
 use std::time::Instant;
-
-/// What lies in a slot of the engine.
-pub(crate) enum Body<P> {
-    /// An operation on its way.
-    Request(Request<P>),
-    /// Somebody wants operations cancelled and sleeps until that is decided.
-    Cancel(Target, Reply),
-    /// A descriptor number is about to be closed or reused; somebody sleeps until nothing depends on it any more.
-    Close(i32, Reply),
-}
 
 /// An operation on its way.
 pub(crate) struct Request<P> {
@@ -84,14 +73,11 @@ impl<P> Request<P> {
 }
 
 impl<P> Request<P> {
-    /// Gives a request that is held back a descriptor of its own.
-    pub(crate) fn pin(&mut self, busy: &Busy) {
-        let before = self.operation.fd;
-        // Without a descriptor to be had the request ends with EBADF: it must not reach another file.
-        self.pinned = sys::duplicate(before).ok();
+    /// Gives the request a descriptor of its own, for whenever it is handed over (again).
+    pub(crate) fn pin(&mut self) {
+        // Without a descriptor to be had it ends with EBADF then: it must not reach another file.
+        self.pinned = sys::duplicate(self.operation.fd).ok();
         self.operation.fd = self.pinned.as_ref().map_or(-1, AsRawFd::as_raw_fd);
-        busy.add(self.operation.fd);
-        busy.remove(before);
     }
 }
 

@@ -7,7 +7,8 @@ use super::answers::Answers;
 use super::busy::Busy;
 use super::mailbox::Mailbox;
 use super::payload::Payload;
-use super::request::{Body, Reply, Target, Verdict, await_verdict};
+use super::questions::{Question, Questions};
+use super::request::{Reply, Target, Verdict, await_verdict};
 use super::ring_core::{RingCore, Table};
 use super::slots::Key;
 use crate::counters::{Counters, Event};
@@ -15,27 +16,51 @@ use crate::driver::doorbell::Doorbell;
 use crate::driver::pool::Pool;
 use crate::driver::uring::{Ring, Stay};
 use crate::errno::Errno;
-use crate::sys;
+use crate::sys::{self, Thread};
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, mpsc};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 /// What the program's threads and the engine thread share.
 struct Shared<P: Payload> {
     slots: Arc<Table<P>>,
     mailbox: Mailbox,
+    questions: Questions,
     /// Set by the engine thread before it sleeps, after which it looks into the mailbox once more; taken back by whoever
     /// rings the doorbell. Sequentially consistent, with the mailbox's head: one of the two sides sees the other.
     is_asleep: AtomicBool,
     is_stopping: AtomicBool,
 }
 
+/// How the start of the engine thread went: told once, by that thread.
+#[derive(Default)]
+struct Report {
+    result: Mutex<Option<Result<Arc<Doorbell>, Errno>>>,
+    told: Condvar,
+}
+
+impl Report {
+    fn send(&self, result: Result<Arc<Doorbell>, Errno>) {
+        *self.result.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+        self.told.notify_one();
+    }
+
+    fn receive(&self) -> Result<Arc<Doorbell>, Errno> {
+        let mut result = self.result.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match result.take() {
+                Some(result) => return result,
+                None => result = self.told.wait(result).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+    }
+}
+
 /// The engine thread, as its users see it.
 pub(crate) struct RingThread<P: Payload> {
     shared: Arc<Shared<P>>,
     doorbell: Arc<Doorbell>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<Thread>,
 }
 
 impl<P: Payload> RingThread<P> {
@@ -47,11 +72,12 @@ impl<P: Payload> RingThread<P> {
         let shared = Arc::new(Shared {
             slots,
             mailbox: Mailbox::new(),
+            questions: Questions::default(),
             is_asleep: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
         });
-        let (report, reported) = mpsc::sync_channel(1);
-        let theirs = Arc::clone(&shared);
+        let report = Arc::new(Report::default());
+        let (theirs, reporter) = (Arc::clone(&shared), Arc::clone(&report));
         let body = move || {
             let ring = Ring::new().and_then(|ring| Ok((Arc::new(Doorbell::new(&ring)?), ring)));
             match ring {
@@ -61,15 +87,15 @@ impl<P: Payload> RingThread<P> {
                     let answers = Arc::new(Answers::new(Arc::clone(&doorbell)));
                     let threads = Arc::new(Pool::new(Arc::clone(&answers)));
                     core.set_threads(Arc::clone(&threads));
-                    let _ = report.send(Ok(doorbell));
+                    reporter.send(Ok(doorbell));
                     run(&mut core, &theirs, &answers);
                     threads.stop();
                 }
-                Err(errno) => drop(report.send(Err(errno))),
+                Err(errno) => reporter.send(Err(errno)),
             }
         };
-        let thread = sys::spawn("onewait-engine", body).map_err(|error| Errno::of(&error))?;
-        let doorbell = reported.recv().unwrap_or(Err(Errno::AGAIN))?;
+        let thread = sys::spawn(c"onewait-engine", body)?;
+        let doorbell = report.receive()?;
         Ok(RingThread { shared, doorbell, thread: Some(thread) })
     }
 
@@ -89,32 +115,29 @@ impl<P: Payload> RingThread<P> {
         }
     }
 
+    /// The same, if there is something in it: a handler may have interrupted a list before the end.
+    #[inline]
+    pub(crate) fn wake_if_pending(&self) {
+        if !self.shared.mailbox.is_empty() {
+            self.wake();
+        }
+    }
+
     /// Cancels, and returns when that is decided.
-    ///
-    /// # Errors
-    /// EAGAIN when no slot is free.
-    pub(crate) fn cancel(&self, target: Target) -> Result<Verdict, Errno> {
-        self.ask(|reply| Body::Cancel(target, reply))
+    pub(crate) fn cancel(&self, target: Target) -> Verdict {
+        self.ask(|reply| Question::Cancel(target, reply))
     }
 
     /// Returns when nothing depends on the number `fd` any more.
-    ///
-    /// # Errors
-    /// EAGAIN when no slot is free.
-    pub(crate) fn close(&self, fd: RawFd) -> Result<(), Errno> {
-        self.ask(|reply| Body::Close(fd, reply)).map(drop)
+    pub(crate) fn close(&self, fd: RawFd) {
+        self.ask(|reply| Question::Close(fd, reply));
     }
 
-    fn ask(&self, question: impl FnOnce(Reply) -> Body<P>) -> Result<Verdict, Errno> {
+    fn ask(&self, question: impl FnOnce(Reply) -> Question) -> Verdict {
         let word = AtomicU32::new(0);
-        let key = self.shared.slots.take().ok_or(Errno::AGAIN)?;
-        // SAFETY: the slot was just taken.
-        if let Some(body) = unsafe { self.shared.slots.body(key) } {
-            *body = Some(question(Reply::to(&word)));
-        }
-        self.push(key);
+        self.shared.questions.push(question(Reply::to(&word)));
         self.wake();
-        Ok(await_verdict(&word))
+        await_verdict(&word)
     }
 }
 
@@ -124,7 +147,7 @@ impl<P: Payload> Drop for RingThread<P> {
         self.shared.is_stopping.store(true, Ordering::SeqCst);
         self.doorbell.signal();
         if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+            thread.join();
         }
     }
 }
@@ -138,9 +161,14 @@ fn run<P: Payload>(core: &mut RingCore<P>, shared: &Shared<P>, answers: &Answers
         core.take_answers(answers);
         // Looked at before the mailbox: nobody submits any more once it is set, so what is taken then is all there is.
         let is_stopping = shared.is_stopping.load(Ordering::SeqCst);
+        // Taken before the mailbox, and begun after: the requests that were submitted before are known then.
+        let questions = shared.questions.take();
         shared.mailbox.take_all(&shared.slots, &mut keys);
         for key in keys.drain(..) {
             core.accept(key);
+        }
+        for question in questions {
+            core.ask(question);
         }
         if is_stopping {
             if !was_cancelled {
@@ -152,7 +180,8 @@ fn run<P: Payload>(core: &mut RingCore<P>, shared: &Shared<P>, answers: &Answers
             }
         }
         shared.is_asleep.store(true, Ordering::SeqCst);
-        let may_sleep = shared.mailbox.is_empty() && (was_cancelled || !shared.is_stopping.load(Ordering::SeqCst));
+        let is_empty = shared.mailbox.is_empty() && shared.questions.is_empty();
+        let may_sleep = is_empty && (was_cancelled || !shared.is_stopping.load(Ordering::SeqCst));
         if !may_sleep {
             shared.is_asleep.store(false, Ordering::SeqCst);
         }

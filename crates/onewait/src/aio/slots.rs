@@ -67,6 +67,8 @@ unsafe impl<T: Send> Sync for Slot<T> {}
 /// allocates, and only when the table has to grow.
 pub(crate) struct Slots<T> {
     chunks: Box<[AtomicPtr<[Slot<T>; CHUNK]>]>,
+    /// The generation of new slots.
+    seed: u32,
     /// How many slots exist.
     length: AtomicU32,
     /// The free list: a tag that changes with every removal in the upper half (so that a compare-and-exchange cannot
@@ -75,8 +77,11 @@ pub(crate) struct Slots<T> {
 }
 
 impl<T> Slots<T> {
-    pub(crate) fn new() -> Slots<T> {
+    /// An empty table. Keys of tables with different seeds differ: a forked child finds keys of its parent's in the memory
+    /// that it inherits, and they must name nothing.
+    pub(crate) fn new(seed: u32) -> Slots<T> {
         Slots {
+            seed: (seed.wrapping_mul(0x9e37_79b1) & 0x7fff_ffff).max(1),
             chunks: (0..CHUNKS).map(|_| AtomicPtr::new(ptr::null_mut())).collect(),
             length: AtomicU32::new(0),
             free: AtomicU64::new(0),
@@ -187,7 +192,7 @@ impl<T> Slots<T> {
             let chunk = self.chunks.get(length as usize / CHUNK)?;
             // The chunk comes first, so that a slot that is counted exists.
             if chunk.load(Ordering::Acquire).is_null() {
-                let fresh = allocate()?;
+                let fresh = allocate(self.seed)?;
                 if chunk.compare_exchange(ptr::null_mut(), fresh, Ordering::AcqRel, Ordering::Acquire).is_err() {
                     // SAFETY: `fresh` was allocated as a box is, and not published: another thread was first.
                     drop(unsafe { Box::from_raw(fresh) });
@@ -202,7 +207,7 @@ impl<T> Slots<T> {
 }
 
 /// A chunk of free slots on the heap; `None` when memory is short.
-fn allocate<T>() -> Option<*mut [Slot<T>; CHUNK]> {
+fn allocate<T>(seed: u32) -> Option<*mut [Slot<T>; CHUNK]> {
     let layout = Layout::new::<[Slot<T>; CHUNK]>();
     // SAFETY: the layout is not of size 0.
     let chunk = unsafe { alloc(layout) }.cast::<Slot<T>>();
@@ -211,15 +216,15 @@ fn allocate<T>() -> Option<*mut [Slot<T>; CHUNK]> {
     }
     for index in 0..CHUNK {
         // SAFETY: within the allocation, which is valid for writing.
-        unsafe { chunk.add(index).write(Slot::new()) };
+        unsafe { chunk.add(index).write(Slot::new(seed)) };
     }
     Some(chunk.cast())
 }
 
 impl<T> Slot<T> {
-    const fn new() -> Slot<T> {
+    const fn new(generation: u32) -> Slot<T> {
         Slot {
-            generation: AtomicU32::new(1),
+            generation: AtomicU32::new(generation),
             next: AtomicU32::new(0),
             waiters: AtomicU32::new(0),
             accepted: AtomicBool::new(false),
@@ -246,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_key_names_nothing_after_its_slot_was_given_back() {
-        let slots: Slots<u8> = Slots::new();
+        let slots: Slots<u8> = Slots::new(7);
         let key = slots.take().unwrap();
         assert!(slots.find(key).is_some());
         slots.give_back(key);
@@ -258,7 +263,7 @@ mod tests {
 
     #[test]
     fn threads_never_hold_the_same_slot() {
-        let slots: Slots<u64> = Slots::new();
+        let slots: Slots<u64> = Slots::new(7);
         std::thread::scope(|scope| {
             for thread in 0..4u64 {
                 let slots = &slots;

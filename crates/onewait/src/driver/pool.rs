@@ -83,7 +83,7 @@ impl<S: Sink> Pool<S> {
         let mut state = self.lock();
         if state.idle < state.queue.len() + 1 && state.threads < MAX_THREADS {
             let pool = Arc::clone(self);
-            match sys::spawn("onewait-worker", move || pool.work()) {
+            match sys::spawn(c"onewait-worker", move || pool.work()) {
                 Ok(_) => state.threads += 1,
                 Err(_) if state.threads == 0 => return Err(Errno::AGAIN),
                 Err(_) => {}

@@ -281,7 +281,7 @@ fn build(submissions: u32) -> io::Result<IoUring> {
     let params = ring.params().clone();
     drop(ring);
     // SAFETY: the descriptor is the ring's, and the parameters are those that the kernel filled in for it.
-    unsafe { IoUring::from_fd(high.into_raw(), params) }
+    unsafe { IoUring::from_fd(high.forget(), params) }
 }
 
 fn entry(operation: &Operation) -> Entry {

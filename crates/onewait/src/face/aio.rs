@@ -115,14 +115,14 @@ impl Aio {
     /// number: another one of the same file is not meant.
     ///
     /// # Errors
-    /// EAGAIN when too many requests are in flight to ask; ECHILD in the child of a fork.
+    /// ECHILD in the child of a fork.
     pub fn cancel_all(&self, descriptor: &Descriptor) -> Result<CancelVerdict, Errno> {
         self.cancel_target(Target::Descriptor(descriptor.as_raw_fd()))
     }
 
     fn cancel_target(&self, target: Target) -> Result<CancelVerdict, Errno> {
         self.shared.check_process()?;
-        Ok(match self.shared.engine.cancel(target)? {
+        Ok(match self.shared.engine.cancel(target) {
             Verdict { survived: true, .. } => CancelVerdict::NotCancelled,
             Verdict { cancelled: true, .. } => CancelVerdict::Cancelled,
             Verdict { .. } => CancelVerdict::AllDone,

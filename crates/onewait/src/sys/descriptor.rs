@@ -17,9 +17,17 @@ impl Descriptor {
         Descriptor(fd)
     }
 
-    /// Gives the descriptor up without closing it; its number stays one of ours.
+    /// Gives the descriptor up without closing it. Its number stays known as ours until [`Descriptor::forget`] says
+    /// otherwise.
     pub fn into_raw(self) -> RawFd {
         std::mem::ManuallyDrop::new(self).0
+    }
+
+    /// Gives the descriptor up without closing it, and its number is no longer known as ours.
+    pub fn forget(self) -> RawFd {
+        let fd = self.into_raw();
+        own::note(fd, false);
+        fd
     }
 }
 
@@ -31,8 +39,9 @@ impl AsRawFd for Descriptor {
 
 impl Drop for Descriptor {
     fn drop(&mut self) {
-        own::note(self.0, false);
+        // Known as ours to the end: whoever wants the number waits (`own::await_transient`).
         // SAFETY: the descriptor is ours.
         unsafe { libc::syscall(libc::SYS_close, self.0) };
+        own::note(self.0, false);
     }
 }

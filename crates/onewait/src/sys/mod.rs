@@ -18,9 +18,11 @@ pub use file::{
     nonblocking_read, nonblocking_write, read, refused_transfer, seekable, status_flags, write,
 };
 pub use futex::{Wait, futex_wait, futex_wake};
-pub use own::{OwnDescriptor, forget_own_descriptors, is_own_descriptor, lift, next_own_descriptor, vacate};
+pub use own::{
+    OwnDescriptor, await_transient, forget_own_descriptors, is_own_descriptor, lift, next_own_descriptor, vacate,
+};
 pub use signals::MaskedSignals;
-pub use thread::{count_threads, spawn};
+pub use thread::{Thread, Uncancellable, count_threads, spawn};
 
 use crate::errno::Errno;
 

@@ -90,6 +90,19 @@ pub fn is_own_descriptor(fd: RawFd) -> bool {
     place(fd).is_some_and(|(word, bit)| word.load(Ordering::Relaxed) & bit != 0)
 }
 
+/// A number below the high ones is ours only for a moment, while a descriptor is made and moved up: waits for the end of
+/// that moment. What stays low because the limit is low stays ours. Async-signal-safe.
+pub fn await_transient(fd: RawFd) {
+    const TURNS: u32 = 1000;
+    for _ in 0..TURNS {
+        if fd >= HIGH || !is_own_descriptor(fd) || OWN.iter().any(|cell| cell.load(Ordering::Relaxed) == fd) {
+            return;
+        }
+        // SAFETY: no preconditions.
+        unsafe { libc::sched_yield() };
+    }
+}
+
 /// The lowest number, from `first` on, that the engine works with.
 pub fn next_own_descriptor(first: RawFd) -> Option<RawFd> {
     let first = usize::try_from(first).ok()?;

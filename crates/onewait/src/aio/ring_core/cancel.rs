@@ -1,9 +1,8 @@
 //! Cancelling requests on a ring: what is held back is taken out, what the kernel has the kernel is asked for.
 
-use super::control::{Control, answer};
 use super::{CANCELLATION, Entry, RingCore};
 use crate::aio::payload::Payload;
-use crate::aio::request::{Body, Place, Reply, Target, Verdict, verdict};
+use crate::aio::request::{Place, Reply, Target, Verdict, verdict};
 use crate::aio::slots::Key;
 use crate::driver::uring::Stay;
 use std::os::fd::RawFd;
@@ -11,7 +10,7 @@ use std::sync::atomic::AtomicU32;
 
 /// A cancellation that is not decided.
 pub(super) struct Cancellation {
-    control: Control,
+    reply: Reply,
     targets: Vec<CancelTarget>,
     verdict: Verdict,
 }
@@ -49,13 +48,13 @@ impl Cancellation {
 }
 
 impl<P: Payload> RingCore<P> {
-    /// Begins a cancellation. When it is decided, the answer goes where `control` says.
-    pub(super) fn cancel(&mut self, target: Target, control: Control) {
+    /// Begins a cancellation. When it is decided, the reply is sent.
+    pub(super) fn cancel(&mut self, target: Target, reply: Reply) {
         let keys: Vec<Key> = match target {
             Target::Request(key) => vec![key],
             Target::Descriptor(_) => self.slots.accepted().collect(),
         };
-        let mut cancellation = Cancellation { control, targets: Vec::new(), verdict: Verdict::default() };
+        let mut cancellation = Cancellation { reply, targets: Vec::new(), verdict: Verdict::default() };
         for key in keys {
             if let Target::Descriptor(fd) = target
                 && self.descriptor_of(key) != Some(fd)
@@ -81,7 +80,7 @@ impl<P: Payload> RingCore<P> {
         }
         // SAFETY: accepted slots stay ours until their end.
         match unsafe { self.slots.body(key) } {
-            Some(Some(Body::Request(request))) if !request.is_closed => Some(request.operation.fd),
+            Some(Some(request)) if !request.is_closed => Some(request.operation.fd),
             _ => None,
         }
     }
@@ -92,7 +91,7 @@ impl<P: Payload> RingCore<P> {
             return CancelStep::Gone;
         }
         // SAFETY: accepted slots stay ours until their end.
-        let Some(Some(Body::Request(request))) = (unsafe { self.slots.body(key) }) else { return CancelStep::Gone };
+        let Some(Some(request)) = (unsafe { self.slots.body(key) }) else { return CancelStep::Gone };
         if request.place == Place::Held && self.order.withdraw(key, request.ticket, &mut self.released) {
             self.end_withdrawn(key);
             return CancelStep::Cancelled;
@@ -113,7 +112,7 @@ impl<P: Payload> RingCore<P> {
     /// Cancels, and returns when that is decided. For the owner's thread when there is no other to ask.
     pub(crate) fn cancel_now(&mut self, target: Target) -> Verdict {
         let word = AtomicU32::new(0);
-        self.cancel(target, Control { slot: None, reply: Reply::to(&word) });
+        self.cancel(target, Reply::to(&word));
         loop {
             if let Some(verdict) = verdict(&word) {
                 return verdict;
@@ -132,7 +131,7 @@ impl<P: Payload> RingCore<P> {
 
     fn end_withdrawn(&mut self, key: Key) {
         // SAFETY: the slot is ours until the end of the request, which is now.
-        let Some(Some(Body::Request(mut request))) = (unsafe { self.slots.body(key) }).map(Option::take) else {
+        let Some(Some(mut request)) = (unsafe { self.slots.body(key) }).map(Option::take) else {
             return;
         };
         request.ticket.settle();
@@ -150,7 +149,7 @@ impl<P: Payload> RingCore<P> {
                     _ => {}
                 }
             }
-            answer(slots, cancellation.control, cancellation.verdict);
+            cancellation.reply.send(cancellation.verdict);
             false
         });
     }

@@ -1,9 +1,8 @@
 //! A descriptor that the program is about to close.
 
-use super::RingCore;
-use super::control::{Control, answer};
+use super::{RingCore, keeps_number};
 use crate::aio::payload::Payload;
-use crate::aio::request::{Body, Place, Reply, Verdict, verdict};
+use crate::aio::request::{Place, Reply, Verdict, verdict};
 use crate::aio::slots::Key;
 use crate::driver::uring::Stay;
 use crate::sys::FileId;
@@ -12,39 +11,43 @@ use std::sync::atomic::AtomicU32;
 
 /// A descriptor that is about to be closed.
 pub(super) struct Close {
-    control: Control,
+    reply: Reply,
     /// `fsync` requests: the kernel looks their descriptor up by number as late as in its worker thread.
     syncs: Vec<Key>,
 }
 
 impl<P: Payload> RingCore<P> {
-    /// A descriptor is about to be closed: what is held back gets a descriptor of its own, and when nothing depends on the
-    /// number any more, the answer goes where `control` says.
-    pub(super) fn close(&mut self, fd: RawFd, control: Control) {
+    /// A descriptor is about to be closed: what may still have to be handed over gets a descriptor of its own, and when
+    /// nothing depends on the number any more, the reply is sent.
+    pub(super) fn close(&mut self, fd: RawFd, reply: Reply) {
         self.order.forget(FileId::of_number(fd));
         let mut syncs = Vec::new();
         for key in self.slots.accepted() {
             // SAFETY: accepted slots stay ours until their end.
-            let Some(Some(Body::Request(request))) = (unsafe { self.slots.body(key) }) else { continue };
+            let Some(Some(request)) = (unsafe { self.slots.body(key) }) else { continue };
             if request.operation.fd != fd || request.is_closed {
                 continue;
             }
-            if request.place == Place::Held {
-                request.pin(&self.busy);
+            if request.place == Place::Driver && request.operation.is_sync() {
+                request.is_closed = true;
+                syncs.push(key);
                 continue;
             }
-            request.is_closed = true;
-            if request.operation.is_sync() {
-                syncs.push(key);
+            // Also what the kernel has: it may give it back undone, or done in part.
+            let keeps_number = keeps_number(request);
+            request.pin();
+            if request.place == Place::Held || keeps_number {
+                self.busy.add(request.operation.fd);
+                self.busy.remove(fd);
             }
         }
-        self.closes.push(Close { control, syncs });
+        self.closes.push(Close { reply, syncs });
     }
 
     /// Returns when nothing depends on the number `fd` any more. For the owner's thread when there is no other to ask.
     pub(crate) fn close_now(&mut self, fd: RawFd) {
         let word = AtomicU32::new(0);
-        self.close(fd, Control { slot: None, reply: Reply::to(&word) });
+        self.close(fd, Reply::to(&word));
         self.turn(Stay::No);
         while verdict(&word).is_none() {
             self.turn(Stay::UntilCompletion);
@@ -60,7 +63,7 @@ impl<P: Payload> RingCore<P> {
             if close.syncs.iter().any(|key| slots.find(*key).is_some()) {
                 return true;
             }
-            answer(slots, close.control, Verdict::default());
+            close.reply.send(Verdict::default());
             false
         });
     }

@@ -5,17 +5,16 @@
 
 mod cancel;
 mod close;
-mod control;
 
 use cancel::Cancellation;
 use close::Close;
-use control::Control;
 
 use crate::aio::answers::Answers;
 use crate::aio::busy::Busy;
 use crate::aio::order::Order;
 use crate::aio::payload::{Payload, Waiters};
-use crate::aio::request::{Body, Place, Request};
+use crate::aio::questions::Question;
+use crate::aio::request::{Place, Request};
 use crate::aio::slots::{Key, Slots};
 use crate::counters::Counters;
 use crate::driver::direct;
@@ -35,7 +34,7 @@ const CANCELLATION: u64 = 1 << 63;
 /// How often a request is handed over again when the kernel answers EAGAIN or EINTR where it should not.
 const RETRIES: u8 = 16;
 
-pub(crate) type Table<P> = Slots<Body<P>>;
+pub(crate) type Table<P> = Slots<Request<P>>;
 
 /// The ring with everything that is on it.
 pub(crate) struct RingCore<P: Payload> {
@@ -119,10 +118,14 @@ impl<P: Payload> RingCore<P> {
 
     /// Hands over what is staged, if anything is, and finishes what has completed.
     pub(crate) fn settle(&mut self) {
-        if self.ring.staged() > 0 || !self.backlog.is_empty() {
+        loop {
+            self.reap();
+            if self.ring.staged() == 0 && self.backlog.is_empty() {
+                return;
+            }
+            // Reaping may have released what was held back.
             self.enter(Stay::No);
         }
-        self.reap();
     }
 
     /// Whether no request is with the kernel or held back.
@@ -130,28 +133,24 @@ impl<P: Payload> RingCore<P> {
         self.live == 0 && self.cancellations.is_empty() && self.closes.is_empty()
     }
 
-    /// Takes over a slot with a request, a cancellation or a close in it.
+    /// Takes over a slot with a request in it.
     pub(crate) fn accept(&mut self, key: Key) {
         // SAFETY: the slot was handed to us, by the mailbox or by our own thread.
-        let Some(Some(body)) = (unsafe { self.slots.body(key) }) else { return };
-        match body {
-            Body::Request(request) => {
-                let (ticket, may_go) = self.order.admit(key, &request.operation);
-                request.ticket = ticket;
-                self.live += 1;
-                self.slots.accept(key);
-                if may_go {
-                    self.stage(key);
-                }
-            }
-            Body::Cancel(target, reply) => {
-                let (target, reply) = (*target, *reply);
-                self.cancel(target, Control { slot: Some(key), reply });
-            }
-            Body::Close(fd, reply) => {
-                let (fd, reply) = (*fd, *reply);
-                self.close(fd, Control { slot: Some(key), reply });
-            }
+        let Some(Some(request)) = (unsafe { self.slots.body(key) }) else { return };
+        let (ticket, may_go) = self.order.admit(key, &request.operation);
+        request.ticket = ticket;
+        self.live += 1;
+        self.slots.accept(key);
+        if may_go {
+            self.stage(key);
+        }
+    }
+
+    /// Begins what somebody asks for, and will answer.
+    pub(crate) fn ask(&mut self, question: Question) {
+        match question {
+            Question::Cancel(target, reply) => self.cancel(target, reply),
+            Question::Close(fd, reply) => self.close(fd, reply),
         }
     }
 
@@ -164,11 +163,14 @@ impl<P: Payload> RingCore<P> {
     /// Gives the request to a thread, if it is one for threads.
     fn stage_on_thread(&mut self, key: Key) -> bool {
         // SAFETY: the slot is ours since `accept`.
-        let Some(Some(Body::Request(request))) = (unsafe { self.slots.body(key) }) else { return false };
+        let Some(Some(request)) = (unsafe { self.slots.body(key) }) else { return false };
         let Some(threads) = self.threads.as_ref().filter(|_| request.operation.own_timeout) else { return false };
         request.place = Place::Driver;
-        if let Err(errno) = threads.submit(request.operation, key.to_bits()) {
-            self.finish(key, -errno.0);
+        // By a descriptor of its own: it can wait in a thread for longer than the program keeps the number.
+        let begun = sys::duplicate(request.operation.fd)
+            .and_then(|fd| threads.submit_pinned(request.operation, key.to_bits(), fd));
+        if begun.is_err() {
+            self.finish(key, -libc::EAGAIN);
         }
         true
     }
@@ -186,7 +188,7 @@ impl<P: Payload> RingCore<P> {
         match entry {
             Entry::Request(key) => {
                 // SAFETY: the slot is ours since `accept`.
-                let Some(Some(Body::Request(request))) = (unsafe { self.slots.body(key) }) else { return true };
+                let Some(Some(request)) = (unsafe { self.slots.body(key) }) else { return true };
                 // SAFETY: what the operation points to is valid until its payload was told of the end, by the contract
                 // of `Engine::submit`; we tell it only when the completion was seen.
                 if !unsafe { self.ring.stage(&request.operation, key.to_bits()) } {
@@ -209,11 +211,11 @@ impl<P: Payload> RingCore<P> {
 
     /// Hands over what is staged, waits as `stay` says, and finishes what has completed.
     pub(crate) fn turn(&mut self, stay: Stay<'_>) -> Entered {
+        let stay = if self.backlog.is_empty() { stay } else { Stay::No };
         if !self.closes.is_empty() && self.ring.staged() > 0 {
             self.enter(Stay::No);
         }
         self.decide_closes();
-        let stay = if self.backlog.is_empty() { stay } else { Stay::No };
         let entered = self.enter(stay);
         self.reap();
         entered
@@ -261,19 +263,19 @@ impl<P: Payload> RingCore<P> {
     fn finish(&mut self, key: Key, result: i32) {
         // SAFETY: the slot is ours until the end of the request, which is now.
         let Some(body) = (unsafe { self.slots.body(key) }) else { return };
-        if let Some(Body::Request(request)) = body
+        if let Some(request) = body
             && result == -libc::EOPNOTSUPP
             && request.operation.nowait
         {
             // SAFETY: what the operation points to is valid until its payload was told.
             let result = unsafe { without_ring(&mut request.operation) };
             if let Some(result) = result {
-                let Some(Body::Request(request)) = body.take() else { return };
+                let Some(request) = body.take() else { return };
                 return self.end(key, request, result);
             }
             return self.stage(key);
         }
-        if let Some(Body::Request(request)) = body
+        if let Some(request) = body
             && (must_retry(request, result) || request.must_continue(result))
         {
             if !keeps_number(request) {
@@ -281,7 +283,7 @@ impl<P: Payload> RingCore<P> {
             }
             return self.stage(key);
         }
-        if let Some(Body::Request(request)) = body.take() {
+        if let Some(request) = body.take() {
             self.end(key, request, result);
         }
     }
@@ -292,7 +294,8 @@ impl<P: Payload> RingCore<P> {
         if keeps_number(&request) {
             self.busy.remove(request.operation.fd);
         }
-        if result == -libc::ECANCELED {
+        // What was done in part is no cancelled request: it ends with that part.
+        if result == -libc::ECANCELED && request.before == 0 {
             for cancellation in &mut self.cancellations {
                 cancellation.note_cancelled(key);
             }

@@ -11,6 +11,7 @@ use super::operation::{Code, Operation};
 use super::pool::{Pool, Sink};
 use crate::counters::Route;
 use crate::errno::Errno;
+use crate::sys;
 use native_aio::NativeAio;
 use readiness::{Begun, Readiness};
 use std::os::fd::RawFd;
@@ -27,6 +28,8 @@ pub(crate) enum Submitted {
 /// The driver. Callers hold back signals around every call, for it takes locks that its own threads need.
 pub(crate) struct Epoll<S: Sink> {
     pool: Arc<Pool<S>>,
+    /// For what can wait for long inside a system call, because its descriptor says so: it must not keep files waiting.
+    patient: Arc<Pool<S>>,
     native: Option<Arc<NativeAio<S>>>,
     readiness: Readiness<S>,
 }
@@ -38,10 +41,11 @@ impl<S: Sink> Epoll<S> {
     /// EMFILE, ENOMEM; EAGAIN when no thread can be made.
     pub(crate) fn start(sink: Arc<S>) -> Result<Epoll<S>, Errno> {
         let pool = Arc::new(Pool::new(Arc::clone(&sink)));
+        let patient = Arc::new(Pool::new(Arc::clone(&sink)));
         // Without native AIO (its number of requests is limited system-wide) the threads do its work.
         let native = NativeAio::new(Arc::clone(&sink)).ok().map(Arc::new);
         let readiness = Readiness::start(sink, Arc::clone(&pool), native.clone())?;
-        Ok(Epoll { pool, native, readiness })
+        Ok(Epoll { pool, patient, native, readiness })
     }
 
     /// Begins an operation.
@@ -60,8 +64,13 @@ impl<S: Sink> Epoll<S> {
         {
             return Ok(Submitted::Begun(Route::NativeAio));
         }
-        let waits_for_readiness =
-            operation.code == Code::Poll || (operation.is_stream() && !operation.nowait && !operation.own_timeout);
+        let waits_for_readiness = operation.code == Code::Poll || (operation.is_stream() && !operation.nowait);
+        if operation.own_timeout {
+            // By a descriptor of its own: it can wait for longer than the program keeps the number.
+            let fd = sys::duplicate(operation.fd)?;
+            self.patient.submit_pinned(operation, user_data, fd)?;
+            return Ok(Submitted::Begun(Route::ThreadPool));
+        }
         if waits_for_readiness {
             match self.readiness.submit(&operation, user_data)? {
                 Begun::Waits => return Ok(Submitted::Begun(Route::Readiness)),
@@ -73,9 +82,11 @@ impl<S: Sink> Epoll<S> {
         Ok(Submitted::Begun(Route::ThreadPool))
     }
 
-    /// Takes an operation back that has not begun. True if that was possible: the sink will not be told.
-    pub(crate) fn cancel(&self, user_data: u64) -> bool {
-        self.readiness.cancel(user_data) || self.pool.cancel(user_data)
+    /// Takes an operation back that nobody is inside of: the bytes that it has written so far. `None` if that was not
+    /// possible. Otherwise the sink will not be told.
+    pub(crate) fn cancel(&self, user_data: u64) -> Option<usize> {
+        let is_queued = || self.pool.cancel(user_data) || self.patient.cancel(user_data);
+        self.readiness.cancel(user_data).or_else(|| is_queued().then_some(0))
     }
 
     /// The number `fd` is about to be closed: operations on it that have not begun get a descriptor of their own; returns
@@ -88,6 +99,7 @@ impl<S: Sink> Epoll<S> {
     pub(crate) fn stop(&self) {
         self.readiness.stop();
         self.pool.stop();
+        self.patient.stop();
     }
 }
 

@@ -9,12 +9,11 @@ use crate::driver::direct::transfer_now;
 use crate::driver::operation::{Code, Operation};
 use crate::driver::pool::{Pool, Sink};
 use crate::errno::Errno;
-use crate::sys::{self, Descriptor, EventFd, OwnDescriptor};
+use crate::sys::{self, Descriptor, EventFd, OwnDescriptor, Thread};
 use std::collections::HashMap;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 
 /// `data` of events that are no operation's. Keys never have the top bit set.
 const DOORBELL: u64 = u64::MAX;
@@ -51,7 +50,7 @@ struct Shared<S: Sink> {
 /// The epoll and its thread.
 pub(super) struct Readiness<S: Sink> {
     shared: Arc<Shared<S>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Mutex<Option<Thread>>,
 }
 
 impl<S: Sink> Readiness<S> {
@@ -82,7 +81,7 @@ impl<S: Sink> Readiness<S> {
             shared.control(libc::EPOLL_CTL_ADD, native.bell(), edge, NATIVE)?;
         }
         let theirs = Arc::clone(&shared);
-        let thread = sys::spawn("onewait-engine", move || theirs.run()).map_err(|error| Errno::of(&error))?;
+        let thread = sys::spawn(c"onewait-engine", move || theirs.run())?;
         Ok(Readiness { shared, thread: Mutex::new(Some(thread)) })
     }
 
@@ -118,11 +117,14 @@ impl<S: Sink> Readiness<S> {
         }
     }
 
-    /// Takes an operation back. False if it is not waiting here.
-    pub(super) fn cancel(&self, user_data: u64) -> bool {
+    /// Takes an operation back: the bytes that it has written so far. `None` if it is not waiting here.
+    pub(super) fn cancel(&self, user_data: u64) -> Option<usize> {
         // Dropping the last descriptor of ours would not end the watch: the program holds the file open as well.
         let waiting = self.shared.waiting().remove(&user_data);
-        waiting.map(|waiting| self.shared.unwatch(&waiting)).is_some()
+        waiting.map(|waiting| {
+            self.shared.unwatch(&waiting);
+            waiting.before
+        })
     }
 
     /// Ends the thread and waits for it, once. Not for that thread itself.
@@ -131,7 +133,7 @@ impl<S: Sink> Readiness<S> {
         self.shared.doorbell.signal();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
-            let _ = thread.join();
+            thread.join();
         }
     }
 }
@@ -198,11 +200,7 @@ impl<S: Sink> Shared<S> {
             }
             result => {
                 self.unwatch(&waiting);
-                let value = match result {
-                    Ok(count) => (waiting.before + count) as i32,
-                    Err(_) if waiting.before > 0 => waiting.before as i32,
-                    Err(errno) => -errno.0,
-                };
+                let value = value_of(result, waiting.before);
                 drop(waiting);
                 self.sink.done(user_data, value);
             }
@@ -216,9 +214,18 @@ impl<S: Sink> Shared<S> {
             Ok(()) => drop(all.insert(user_data, waiting)),
             Err(errno) => {
                 drop(all);
-                self.sink.done(user_data, -errno.0);
+                self.sink.done(user_data, value_of(Err(errno), waiting.before));
             }
         }
+    }
+}
+
+/// The result of an operation of which `before` bytes went well earlier: these count more than an error of the rest.
+fn value_of(result: Result<usize, Errno>, before: usize) -> i32 {
+    match result {
+        Ok(count) => (before + count) as i32,
+        Err(_) if before > 0 => before as i32,
+        Err(errno) => -errno.0,
     }
 }
 
