@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "every test file takes what it needs")]
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -125,8 +125,16 @@ impl Drop for Place {
     }
 }
 
-/// Says why a test, or a part of one, is left out.
+/// Says why a test, or a part of one, is left out. The test passes, so the end of the run tells how often that happened.
 pub(crate) fn skip<T>(reason: &str) -> Option<T> {
+    static SKIPS: AtomicU32 = AtomicU32::new(0);
+    extern "C" fn count() {
+        let _ = writeln!(std::io::stderr(), "{}: {} skipped", env!("CARGO_CRATE_NAME"), SKIPS.load(Ordering::Relaxed));
+    }
+    if SKIPS.fetch_add(1, Ordering::Relaxed) == 0 {
+        // SAFETY: the function calls nothing that needs more than a running process. Should it fail, only a word is lost.
+        unsafe { libc::atexit(count) };
+    }
     eprintln!("skipped: {reason}");
     None
 }
