@@ -154,6 +154,34 @@ TEST(better, close_and_reuse_of_a_silent_pipe) {
     }
 }
 
+/* The second read of a pipe begins when the first is over: just then the number comes to mean another pipe. */
+TEST(ours, close_and_reuse_while_the_next_read_of_a_pipe_begins) {
+    int64_t end = now_ms() + 1500;
+    for (int round = 0; now_ms() < end; round++) {
+        int old[2], new[2];
+        char text[2] = {0};
+        silent_pipe(old);
+        struct aiocb first = REQUEST(old[0], &text[0], 1, 0), second = REQUEST(old[0], &text[1], 1, 0);
+        CHECK_EQ(aio_read(&first), 0);
+        CHECK_EQ(aio_read(&second), 0);
+        CHECK_EQ(write(old[1], "1", 1), 1);
+        while (aio_error(&first) == EINPROGRESS) {}
+        for (volatile int spin = round % 64 * 40; spin > 0; spin--) {}
+        CHECK_EQ(close(old[0]), 0);
+        silent_pipe(new);
+        CHECK_EQ(new[0], old[0]);
+        CHECK_EQ(write(new[1], "W", 1), 1);
+        if (round % 8 == 0) sleep_ms(1);
+        CHECK_EQ(write(old[1], "2", 1), 1);
+        CHECK_EQ(finish(&first), 1);
+        CHECK_EQ(finish(&second), 1);
+        CHECK(memcmp(text, "12", 2) == 0);
+        CHECK_EQ(close(new[0]), 0);
+        CHECK_EQ(close(new[1]), 0);
+        CHECK_EQ(close(old[1]), 0);
+    }
+}
+
 /* A sync's file is the old one, too, and it comes after the writes that were made through the old number. */
 TEST(same, close_and_reuse_after_a_sync) {
     static char buffer[BLOCK];

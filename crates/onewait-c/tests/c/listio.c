@@ -285,6 +285,102 @@ TEST(same, rule_68_the_list_event_can_be_a_signal) {
     CHECK_EQ(sigtimedwait(&set, &info, &(struct timespec){0, 20000000}), -1);
 }
 
+/* Requests that say nothing themselves, on a file that is not in memory: the list's event comes although the program
+ * never asks. */
+static void event_comes_unasked(struct sigevent *event, void (*wait)(void)) {
+    enum { count = 4, bytes = 4096 };
+    char *memory = NULL;
+    CHECK_EQ(posix_memalign((void **)&memory, bytes, count * bytes), 0);
+    int fd = pattern_file("data", count * bytes), direct = open("data", O_RDONLY | O_DIRECT);
+    struct aiocb cbs[count], *list[count];
+    for (int round = 0; round < 3; round++) {
+        CHECK_EQ(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+        for (int i = 0; i < count; i++) {
+            cbs[i] = entry(LIO_READ, direct < 0 ? fd : direct, memory + i * bytes, bytes, i * bytes);
+            list[i] = &cbs[i];
+        }
+        CHECK_EQ(lio_listio(LIO_NOWAIT, list, count, event), 0);
+        wait();
+        for (int i = 0; i < count; i++) CHECK_EQ(finish(&cbs[i]), bytes);
+        check_pattern(memory, count * bytes, 0);
+    }
+}
+
+static void wait_for_signal(void) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGRTMIN + 1);
+    CHECK_EQ(sigtimedwait(&set, NULL, &(struct timespec){PATIENCE_MS / 1000, 0}), SIGRTMIN + 1);
+}
+
+TEST(same, rule_68_the_list_signal_comes_unasked) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGRTMIN + 1);
+    CHECK_EQ(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+    event_comes_unasked(&(struct sigevent){.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN + 1}, wait_for_signal);
+}
+
+static void wait_for_thread(void) {
+    EVENTUALLY(events[1] == 1);
+    events[1] = 0;
+}
+
+TEST(same, rule_68_the_list_thread_comes_unasked) {
+    struct sigevent event = thread_event(1);
+    event_comes_unasked(&event, wait_for_thread);
+}
+
+/* The end of one request is told while the list is still being submitted, and the handler waits for an earlier one. (With
+ * glibc, whoever is interrupted may hold the lock that aio_suspend takes.) */
+static struct aiocb pair[2];
+static volatile int feed = -1, waited;
+
+static void wait_for_the_earlier(int signal) {
+    (void)signal;
+    int saved = errno;
+    if (feed >= 0) CHECK_EQ(write(feed, "x", 1), 1);
+    const struct aiocb *list[] = {&pair[0]};
+    waited = aio_suspend(list, 1, &(struct timespec){PATIENCE_MS / 1000, 0}) == 0 ? 1 : -errno;
+    errno = saved;
+}
+
+static void handler_waits_for_the_earlier(int mode, struct aiocb earlier) {
+    int fd = pattern_file("cached", 4096);
+    char byte;
+    CHECK_EQ(pread(fd, &byte, 1, 0), 1);
+    CHECK_EQ(sigaction(SIGUSR1, &(struct sigaction){.sa_handler = wait_for_the_earlier}, NULL), 0);
+    pair[0] = earlier;
+    pair[1] = entry(LIO_READ, fd, buffer + 8192, 4096, 0);
+    pair[1].aio_sigevent.sigev_notify = SIGEV_SIGNAL;
+    pair[1].aio_sigevent.sigev_signo = SIGUSR1;
+    struct aiocb *list[] = {&pair[0], &pair[1]};
+    waited = 0;
+    int result = lio_listio(mode, list, 2, NULL);
+    CHECK(result == 0 || (mode == LIO_WAIT && errno == EINTR));
+    EVENTUALLY(waited != 0);
+    CHECK_EQ(waited, 1);
+    CHECK_EQ(finish(&pair[0]), earlier.aio_nbytes);
+    CHECK_EQ(finish(&pair[1]), 4096);
+    check_pattern(buffer + 8192, 4096, 0);
+}
+
+TEST(ours, a_handler_inside_lio_listio_waits_for_an_earlier_pipe_read) {
+    int ends[2];
+    silent_pipe(ends);
+    feed = ends[1];
+    for (int round = 0; round < 4; round++)
+        handler_waits_for_the_earlier(round % 2 ? LIO_WAIT : LIO_NOWAIT, entry(LIO_READ, ends[0], buffer, 1, 0));
+}
+
+TEST(ours, a_handler_inside_lio_listio_waits_for_an_earlier_file_read) {
+    int fd = pattern_file("data", 4096);
+    for (int round = 0; round < 4; round++) {
+        CHECK_EQ(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+        handler_waits_for_the_earlier(round % 2 ? LIO_WAIT : LIO_NOWAIT, entry(LIO_READ, fd, buffer, 4096, 0));
+    }
+}
+
 TEST(same, rule_69_without_a_list_event_only_the_requests_notify) {
     int fd = pattern_file("data", 4096);
     struct aiocb cb = entry(LIO_READ, fd, buffer, 10, 0);

@@ -245,3 +245,46 @@ TEST(same, rule_42_waiters_on_lists_that_overlap_wake) {
     for (int i = 1; i <= waiters; i += 2) CHECK_EQ(write(pipes[i][1], "x", 1), 1);
     for (int i = 0; i < waiters; i++) CHECK_EQ(pthread_join(threads[i], NULL), 0);
 }
+
+/* One thread waits for a block again and again, while another reaps it and submits it anew: whenever the block is left
+ * done, the waiter finds that out. */
+static struct aiocb reused;
+static volatile bool reuse_is_over;
+static volatile unsigned long returns;
+
+static void *wait_for_reused(void *arg) {
+    const struct aiocb *list[] = {&reused};
+    while (!reuse_is_over) {
+        if (aio_suspend(list, 1, NULL) != 0) CHECK_EQ(errno, EINTR);
+        __atomic_fetch_add(&returns, 1, __ATOMIC_SEQ_CST);
+    }
+    return arg;
+}
+
+TEST(same, rule_42_a_waiter_misses_no_end_of_a_block_in_reuse) {
+    int ends[2];
+    silent_pipe(ends);
+    char byte;
+    reused = REQUEST(ends[0], &byte, 1, 0);
+    CHECK_EQ(aio_read(&reused), 0);
+    pthread_t waiter;
+    CHECK_EQ(pthread_create(&waiter, NULL, wait_for_reused, NULL), 0);
+    int64_t end = now_ms() + 1500;
+    for (int round = 1; now_ms() < end; round++) {
+        for (int i = 0; i < round % 200; i++) {
+            CHECK_EQ(write(ends[1], "x", 1), 1);
+            while (aio_error(&reused) == EINPROGRESS) {}
+            CHECK_EQ(aio_return(&reused), 1);
+            CHECK_EQ(aio_read(&reused), 0);
+        }
+        CHECK_EQ(write(ends[1], "x", 1), 1);
+        while (aio_error(&reused) == EINPROGRESS) {}
+        unsigned long before = returns;
+        EVENTUALLY(returns > before + 1);
+        CHECK_EQ(aio_return(&reused), 1);
+        CHECK_EQ(aio_read(&reused), 0);
+    }
+    reuse_is_over = true;
+    CHECK_EQ(write(ends[1], "x", 1), 1);
+    CHECK_EQ(pthread_join(waiter, NULL), 0);
+}
