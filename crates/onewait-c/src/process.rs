@@ -12,6 +12,7 @@ use onewait::driver::Choice;
 use onewait::sys::{self, MaskedSignals, Uncancellable};
 use std::ffi::c_void;
 use std::io::{self, Write};
+use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
@@ -100,7 +101,9 @@ fn start() -> &'static Process {
     counters::adopt();
     let choice = Choice::from_environment().unwrap_or_else(|error| {
         // A preloaded library has no better place to complain, and none at all if that fails; the program goes on.
-        let _ = writeln!(io::stderr(), "onewait: {error}");
+        if writeln!(io::stderr(), "onewait: {error}").is_err() {
+            discard_sigpipe();
+        }
         Choice::Probe
     });
     let process = Box::leak(Box::new(Process {
@@ -113,6 +116,18 @@ fn start() -> &'static Process {
     Counters::current().event(Event::Process);
     page.process.store(process, Ordering::Release);
     process
+}
+
+/// Takes back the SIGPIPE that a write has raised, while signals are held back.
+fn discard_sigpipe() {
+    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the set is initialised before it is used; nobody wants to know what came.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        libc::sigaddset(set.as_mut_ptr(), libc::SIGPIPE);
+        libc::sigtimedwait(set.as_ptr(), ptr::null_mut(), &now);
+    }
 }
 
 /// The page, mapped by the first to come.

@@ -70,3 +70,10 @@ TEST(same, complaint_about_the_driver_with_stderr_on_a_full_disk) {
     if (full < 0) SKIP("no /dev/full here");
     child_succeeds(CHILD(complain_into(full)));
 }
+
+TEST(same, complaint_about_the_driver_with_stderr_in_a_broken_pipe) {
+    int ends[2];
+    silent_pipe(ends);
+    CHECK_EQ(close(ends[0]), 0);
+    child_succeeds(CHILD(complain_into(ends[1])));
+}

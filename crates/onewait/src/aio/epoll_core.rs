@@ -15,7 +15,7 @@ use crate::counters::Route;
 use crate::driver::epoll::{Epoll, Submitted};
 use crate::driver::pool::Sink;
 use crate::errno::Errno;
-use crate::sys::{FileId, MaskedSignals};
+use crate::sys::{self, FileId, MaskedSignals};
 use std::collections::HashMap;
 use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -140,13 +140,16 @@ impl<P: Payload> EpollCore<P> {
         let _masked = MaskedSignals::new();
         let mut state = self.ends.lock();
         state.order.forget(FileId::of_number(fd));
+        // One descriptor for all of them.
+        let mut shared = None;
         for (key, live) in state.live.iter_mut().filter(|(_, live)| live.fd == fd) {
             // Those under way keep their file; the number means another one from now on.
             live.fd = -1;
             if live.is_held {
                 // SAFETY: what is held back belongs to whoever holds the lock.
                 let Some(Some(request)) = (unsafe { self.ends.slots.body(*key) }) else { continue };
-                request.pin();
+                let shared = shared.get_or_insert_with(|| sys::duplicate(fd).ok().map(Arc::new));
+                request.pin(shared);
                 self.ends.busy.add(request.operation.fd);
                 self.ends.busy.remove(fd);
                 live.fd = request.operation.fd;

@@ -8,6 +8,7 @@ use crate::driver::operation::{Code, Operation};
 use crate::errno::Errno;
 use crate::sys::{self, Descriptor};
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Instant;
 
@@ -25,7 +26,7 @@ pub(crate) struct Request<P> {
     /// How often it was handed to the driver again, because the driver had no real answer.
     pub(crate) retries: u8,
     /// A descriptor of its own, made when the program closed the number while the request was held back.
-    pub(crate) pinned: Option<Descriptor>,
+    pub(crate) pinned: Option<Arc<Descriptor>>,
     /// The program has closed the number that the request came with: it may mean another file by now.
     pub(crate) is_closed: bool,
 }
@@ -73,11 +74,11 @@ impl<P> Request<P> {
 }
 
 impl<P> Request<P> {
-    /// Gives the request a descriptor of its own, for whenever it is handed over (again).
-    pub(crate) fn pin(&mut self) {
-        // Without a descriptor to be had it ends with EBADF then: it must not reach another file.
-        self.pinned = sys::duplicate(self.operation.fd).ok();
-        self.operation.fd = self.pinned.as_ref().map_or(-1, AsRawFd::as_raw_fd);
+    /// Gives the request a descriptor of ours, for whenever it is handed over (again). Without one it ends with EBADF then:
+    /// it must not reach another file.
+    pub(crate) fn pin(&mut self, descriptor: &Option<Arc<Descriptor>>) {
+        self.pinned.clone_from(descriptor);
+        self.operation.fd = descriptor.as_ref().map_or(-1, |descriptor| descriptor.as_raw_fd());
     }
 }
 

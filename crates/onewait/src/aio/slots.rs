@@ -5,6 +5,7 @@
 //! to whoever took the slot, until it hands the key on (through a [`Mailbox`](super::mailbox::Mailbox) or a lock, which
 //! order the memory accesses), and in the end to whoever gives the slot back.
 
+use crate::sys::MaskedSignals;
 use std::alloc::{Layout, alloc};
 use std::cell::UnsafeCell;
 use std::ptr;
@@ -109,7 +110,11 @@ impl<T> Slots<T> {
     pub(crate) fn take(&self) -> Option<Key> {
         let index = match self.pop_free() {
             Some(index) => index,
-            None => self.grow()?,
+            None => {
+                // Growing allocates, and a handler may come here, too.
+                let _masked = MaskedSignals::new();
+                self.grow()?
+            }
         };
         let slot = self.slot(index)?;
         slot.waiters.store(0, Ordering::Relaxed);

@@ -26,7 +26,7 @@ struct Job {
     operation: Operation,
     user_data: u64,
     /// A descriptor of its own, if the program closed the number meanwhile.
-    pinned: Option<Descriptor>,
+    pinned: Option<Arc<Descriptor>>,
 }
 
 #[derive(Default)]
@@ -76,7 +76,7 @@ impl<S: Sink> Pool<S> {
         fd: Descriptor,
     ) -> Result<(), Errno> {
         let operation = Operation { fd: fd.as_raw_fd(), ..operation };
-        self.push(Job { operation, user_data, pinned: Some(fd) })
+        self.push(Job { operation, user_data, pinned: Some(Arc::new(fd)) })
     }
 
     fn push(self: &Arc<Self>, job: Job) -> Result<(), Errno> {
@@ -105,10 +105,13 @@ impl<S: Sink> Pool<S> {
     /// See [`Epoll::close`](super::epoll::Epoll::close).
     pub(crate) fn close(&self, fd: RawFd) {
         let mut state = self.lock();
+        // One descriptor for all of them; without one to be had the operations end with EBADF: they must not reach another
+        // file.
+        let mut shared = None;
         for job in state.queue.iter_mut().filter(|job| job.operation.fd == fd) {
-            // Without a descriptor to be had the operation ends with EBADF: it must not reach another file.
-            job.pinned = sys::duplicate(fd).ok();
-            job.operation.fd = job.pinned.as_ref().map_or(-1, AsRawFd::as_raw_fd);
+            let shared = shared.get_or_insert_with(|| sys::duplicate(fd).ok().map(Arc::new));
+            job.pinned.clone_from(shared);
+            job.operation.fd = shared.as_ref().map_or(-1, |descriptor| descriptor.as_raw_fd());
         }
         while state.running.contains(&fd) {
             state = self.finished.wait(state).unwrap_or_else(PoisonError::into_inner);

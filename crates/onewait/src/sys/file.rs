@@ -36,11 +36,6 @@ impl FileId {
     pub fn of_number(fd: RawFd) -> FileId {
         FileId { device: FileId::NO_DEVICE, inode: fd as u64 }
     }
-
-    /// Whether the file is known by this descriptor's number only, which can come to mean another one.
-    pub fn is_number(self, fd: RawFd) -> bool {
-        self == FileId::of_number(fd)
-    }
 }
 
 /// The descriptor's status flags (`O_DIRECT`, `O_NONBLOCK`, `O_APPEND`, …).
@@ -55,7 +50,7 @@ pub fn status_flags(fd: RawFd) -> Result<i32, Errno> {
 
 /// Whether the descriptor has positions: not a pipe, socket or terminal.
 #[inline]
-pub fn seekable(fd: RawFd) -> bool {
+pub(crate) fn seekable(fd: RawFd) -> bool {
     // Not by `lseek(2)`: that succeeds on terminals and eventfds, which have no `pread(2)`.
     // SAFETY: no vectors, so nothing is read.
     let result = unsafe { positional(libc::SYS_preadv2, fd, ptr::null(), 0, 0, 0) };
@@ -63,7 +58,7 @@ pub fn seekable(fd: RawFd) -> bool {
 }
 
 /// What the descriptor stands for. Does not ask a network file system's server.
-pub fn identify(fd: RawFd) -> (FileKind, FileId) {
+pub(crate) fn identify(fd: RawFd) -> (FileKind, FileId) {
     let mut buffer = std::mem::MaybeUninit::<libc::statx>::uninit();
     // SAFETY: the path is an empty C string, as AT_EMPTY_PATH wants it; the buffer is valid for writing.
     let result = check(unsafe {
@@ -99,7 +94,7 @@ pub fn identify(fd: RawFd) -> (FileKind, FileId) {
 /// The vectors and what they point to must be valid for the kernel to write, or the kernel must be allowed to answer
 /// EFAULT.
 #[inline]
-pub unsafe fn nonblocking_read(
+pub(crate) unsafe fn nonblocking_read(
     fd: RawFd,
     vectors: *const libc::iovec,
     count: u32,
@@ -118,7 +113,7 @@ pub unsafe fn nonblocking_read(
 /// # Safety
 /// As [`nonblocking_read`], for reading.
 #[inline]
-pub unsafe fn nonblocking_write(
+pub(crate) unsafe fn nonblocking_write(
     fd: RawFd,
     vectors: *const libc::iovec,
     count: u32,
@@ -135,7 +130,7 @@ pub unsafe fn nonblocking_write(
 ///
 /// # Safety
 /// As [`nonblocking_read`].
-pub unsafe fn read(fd: RawFd, vectors: *const libc::iovec, count: u32, offset: i64) -> Result<usize, Errno> {
+pub(crate) unsafe fn read(fd: RawFd, vectors: *const libc::iovec, count: u32, offset: i64) -> Result<usize, Errno> {
     // SAFETY: passed on to the caller.
     unsafe { positional(libc::SYS_preadv2, fd, vectors, count, offset, 0) }
 }
@@ -147,7 +142,7 @@ pub unsafe fn read(fd: RawFd, vectors: *const libc::iovec, count: u32, offset: i
 ///
 /// # Safety
 /// As [`nonblocking_write`].
-pub unsafe fn write(fd: RawFd, vectors: *const libc::iovec, count: u32, offset: i64) -> Result<usize, Errno> {
+pub(crate) unsafe fn write(fd: RawFd, vectors: *const libc::iovec, count: u32, offset: i64) -> Result<usize, Errno> {
     // SAFETY: passed on to the caller.
     unsafe { positional(libc::SYS_pwritev2, fd, vectors, count, offset, 0) }
 }
@@ -182,7 +177,7 @@ pub unsafe fn refused_transfer(
 ///
 /// # Errors
 /// Those of `fsync(2)`.
-pub fn fsync(fd: RawFd) -> Result<usize, Errno> {
+pub(crate) fn fsync(fd: RawFd) -> Result<usize, Errno> {
     // SAFETY: no pointers.
     check(unsafe { libc::syscall(libc::SYS_fsync, fd) })
 }
@@ -191,7 +186,7 @@ pub fn fsync(fd: RawFd) -> Result<usize, Errno> {
 ///
 /// # Errors
 /// Those of `fdatasync(2)`.
-pub fn fdatasync(fd: RawFd) -> Result<usize, Errno> {
+pub(crate) fn fdatasync(fd: RawFd) -> Result<usize, Errno> {
     // SAFETY: no pointers.
     check(unsafe { libc::syscall(libc::SYS_fdatasync, fd) })
 }
@@ -214,7 +209,7 @@ unsafe fn positional(
 
 /// Whether the process has a limit on file sizes (RLIMIT_FSIZE): a write beyond it raises SIGXFSZ in the thread that
 /// writes.
-pub fn has_size_limit() -> bool {
+pub(crate) fn has_size_limit() -> bool {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the structure is valid for writing.
     let result = unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &raw mut limit) };
@@ -223,7 +218,7 @@ pub fn has_size_limit() -> bool {
 
 /// Whether the descriptor was told how long to wait: a socket by SO_RCVTIMEO or SO_SNDTIMEO, a terminal by its VMIN and
 /// VTIME.
-pub fn has_own_timeout(fd: RawFd, is_read: bool) -> bool {
+pub(crate) fn has_own_timeout(fd: RawFd, is_read: bool) -> bool {
     let option = if is_read { libc::SO_RCVTIMEO } else { libc::SO_SNDTIMEO };
     let mut time = libc::timeval { tv_sec: 0, tv_usec: 0 };
     let mut size = size_of::<libc::timeval>() as libc::socklen_t;
@@ -251,7 +246,7 @@ pub fn has_own_timeout(fd: RawFd, is_read: bool) -> bool {
 ///
 /// # Errors
 /// EBADF, EMFILE.
-pub fn duplicate(fd: RawFd) -> Result<Descriptor, Errno> {
+pub(crate) fn duplicate(fd: RawFd) -> Result<Descriptor, Errno> {
     // SAFETY: no pointers; F_DUPFD_CLOEXEC makes a new descriptor.
     let high = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, super::own::HIGH) };
     // SAFETY: as above; the limit on descriptors may be too low for a high one.
@@ -265,14 +260,14 @@ pub fn duplicate(fd: RawFd) -> Result<Descriptor, Errno> {
 
 /// An `eventfd(2)` of our own.
 #[derive(Debug)]
-pub struct EventFd(OwnDescriptor);
+pub(crate) struct EventFd(OwnDescriptor);
 
 impl EventFd {
     /// A counter at 0, non-blocking, with a high descriptor number.
     ///
     /// # Errors
     /// EMFILE, ENFILE, ENOMEM.
-    pub fn new() -> Result<EventFd, Errno> {
+    pub(crate) fn new() -> Result<EventFd, Errno> {
         // SAFETY: no pointers.
         let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
         if fd < 0 {
@@ -283,7 +278,7 @@ impl EventFd {
     }
 
     /// Adds one: whoever polls the descriptor wakes. Async-signal-safe.
-    pub fn signal(&self) {
+    pub(crate) fn signal(&self) {
         let one: u64 = 1;
         // SAFETY: eight bytes at a valid address. It cannot fail but by the counter's overflow, after 2^64 signals.
         unsafe {
@@ -292,7 +287,7 @@ impl EventFd {
     }
 
     /// Takes the counter back to 0.
-    pub fn drain(&self) {
+    pub(crate) fn drain(&self) {
         let mut count: u64 = 0;
         // SAFETY: eight bytes at a valid address; EAGAIN when it is 0 already.
         unsafe {

@@ -16,7 +16,7 @@ pub enum Wait {
 }
 
 /// Sleeps while `word` holds `expected`, at most until `deadline` (on the monotonic clock).
-pub fn futex_wait(word: &AtomicU32, expected: u32, deadline: Option<&libc::timespec>) -> Wait {
+pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, deadline: Option<&libc::timespec>) -> Wait {
     let timeout = deadline.map_or(ptr::null(), ptr::from_ref);
     // SAFETY: `word` and the deadline live through the call; FUTEX_WAIT_BITSET takes an absolute monotonic time.
     let result = unsafe {

@@ -11,18 +11,20 @@ mod own;
 mod signals;
 mod thread;
 
-pub use clock::coarse_milliseconds;
-pub use descriptor::Descriptor;
-pub use file::{
-    ESPIPE, EventFd, FileId, FileKind, duplicate, fdatasync, fsync, has_own_timeout, has_size_limit, identify,
-    nonblocking_read, nonblocking_write, read, refused_transfer, seekable, status_flags, write,
+pub(crate) use clock::coarse_milliseconds;
+pub(crate) use descriptor::Descriptor;
+pub use file::{ESPIPE, FileId, FileKind, refused_transfer, status_flags};
+pub(crate) use file::{
+    EventFd, duplicate, fdatasync, fsync, has_own_timeout, has_size_limit, identify, nonblocking_read,
+    nonblocking_write, read, seekable, write,
 };
-pub use futex::{Wait, futex_wait, futex_wake};
-pub use own::{
-    OwnDescriptor, await_transient, forget_own_descriptors, is_own_descriptor, lift, next_own_descriptor, vacate,
-};
+pub(crate) use futex::futex_wait;
+pub use futex::{Wait, futex_wake};
+pub(crate) use own::{OwnDescriptor, lift};
+pub use own::{await_transient, forget_own_descriptors, is_own_descriptor, next_own_descriptor, vacate};
 pub use signals::MaskedSignals;
-pub use thread::{Thread, Uncancellable, count_threads, spawn};
+pub(crate) use thread::count_threads;
+pub use thread::{Thread, Uncancellable, spawn};
 
 use crate::errno::Errno;
 

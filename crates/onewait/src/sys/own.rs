@@ -38,7 +38,7 @@ fn place(fd: RawFd) -> Option<(&'static AtomicU64, u64)> {
 
 /// A descriptor of the engine's.
 #[derive(Debug)]
-pub struct OwnDescriptor {
+pub(crate) struct OwnDescriptor {
     /// Where its number is. The descriptor is closed when this is dropped.
     cell: &'static AtomicI32,
 }
@@ -48,7 +48,7 @@ impl OwnDescriptor {
     ///
     /// # Errors
     /// EMFILE if the engine has too many.
-    pub fn new(fd: Descriptor) -> Result<OwnDescriptor, Errno> {
+    pub(crate) fn new(fd: Descriptor) -> Result<OwnDescriptor, Errno> {
         let fd = lift(fd);
         let is_taken = |cell: &&AtomicI32| {
             cell.compare_exchange(FREE, fd.as_raw_fd(), Ordering::Relaxed, Ordering::Relaxed).is_ok()
@@ -77,7 +77,7 @@ impl Drop for OwnDescriptor {
 }
 
 /// Moves a descriptor out of the program's way, if the limit allows it.
-pub fn lift(fd: Descriptor) -> Descriptor {
+pub(crate) fn lift(fd: Descriptor) -> Descriptor {
     // SAFETY: no pointers; F_DUPFD_CLOEXEC makes a new descriptor.
     let high = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, HIGH) };
     // SAFETY: just made, owned by nobody else.

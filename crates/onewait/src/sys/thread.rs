@@ -109,7 +109,7 @@ impl Drop for Uncancellable {
 }
 
 /// How many threads the process has; `None` where `/proc` does not tell.
-pub fn count_threads() -> Option<usize> {
+pub(crate) fn count_threads() -> Option<usize> {
     use std::os::unix::fs::MetadataExt;
     let links = std::fs::metadata("/proc/self/task").ok()?.nlink();
     (links as usize).checked_sub(2)

@@ -5,8 +5,9 @@ use crate::aio::payload::Payload;
 use crate::aio::request::{Place, Reply, Verdict, verdict};
 use crate::aio::slots::Key;
 use crate::driver::uring::Stay;
-use crate::sys::FileId;
+use crate::sys::{self, FileId};
 use std::os::fd::RawFd;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 /// A descriptor that is about to be closed.
@@ -22,6 +23,8 @@ impl<P: Payload> RingCore<P> {
     pub(super) fn close(&mut self, fd: RawFd, reply: Reply) {
         self.order.forget(FileId::of_number(fd));
         let mut syncs = Vec::new();
+        // One descriptor for all of them.
+        let mut shared = None;
         for key in self.slots.accepted() {
             // SAFETY: accepted slots stay ours until their end.
             let Some(Some(request)) = (unsafe { self.slots.body(key) }) else { continue };
@@ -35,7 +38,8 @@ impl<P: Payload> RingCore<P> {
             }
             // Also what the kernel has: it may give it back undone, or done in part.
             let keeps_number = keeps_number(request);
-            request.pin();
+            let shared = shared.get_or_insert_with(|| sys::duplicate(fd).ok().map(Arc::new));
+            request.pin(shared);
             if request.place == Place::Held || keeps_number {
                 self.busy.add(request.operation.fd);
                 self.busy.remove(fd);

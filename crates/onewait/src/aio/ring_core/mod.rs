@@ -341,7 +341,9 @@ unsafe fn without_ring(operation: &mut Operation) -> Option<i32> {
 /// Whether the kernel's answer is none, so that the request has to be handed over again.
 fn must_retry<P>(request: &mut Request<P>, result: i32) -> bool {
     match -result {
-        libc::EAGAIN | libc::EINTR if !request.operation.nowait && request.retries < RETRIES => {
+        // A thread's answer is one, and so is EAGAIN of what must not wait.
+        _ if request.operation.own_timeout || request.operation.nowait => false,
+        libc::EAGAIN | libc::EINTR if request.retries < RETRIES => {
             request.retries += 1;
             true
         }
