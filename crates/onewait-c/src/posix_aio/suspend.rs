@@ -128,16 +128,24 @@ pub(super) fn wait_on_own_ring(
     }
 }
 
+/// Leaves a mark on the request in the block. False if that is not sure to be seen at its end: there is no such request
+/// (yet), or it has ended meanwhile, and another thread has put the next one into the block.
+fn mark(process: &Process, block: &Aiocb, bits: u32) -> bool {
+    let key = block.key();
+    let Some(waiters) = process.engine.waiters(key) else { return false };
+    waiters.mark(bits);
+    // In this order: a new request takes the key away before it is in progress. So if it was in progress, and then has the
+    // key still, that was the marked one, which had not published its end when the mark was there.
+    block.error() != IN_PROGRESS || block.key() == key
+}
+
 fn wait_for_one(process: &Process, block: &Aiocb, until: Until) -> Result<(), Errno> {
     loop {
-        let waiters = process.engine.waiters(block.key());
-        if let Some(waiters) = waiters {
-            waiters.mark(WAITS_FOR_ONE);
-        }
+        let is_marked = mark(process, block, WAITS_FOR_ONE);
         if block.error() != IN_PROGRESS {
             return Ok(());
         }
-        let (nap, is_nap) = if waiters.is_some() { (until, false) } else { until.at_most(NAP) };
+        let (nap, is_nap) = if is_marked { (until, false) } else { until.at_most(NAP) };
         let wait = sleep(block.error_word(), IN_PROGRESS, nap);
         if block.error() != IN_PROGRESS {
             return Ok(());
@@ -151,10 +159,7 @@ fn wait_for_any(process: Option<&Process>, list: &[*const Aiocb], until: Until) 
         let endings = ENDINGS.load(Ordering::SeqCst);
         let mut are_all_marked = true;
         for block in list.iter().filter_map(|block| block_of(*block)) {
-            match process.and_then(|process| process.engine.waiters(block.key())) {
-                Some(waiters) => waiters.mark(WAITS_FOR_ANY),
-                None => are_all_marked = false,
-            }
+            are_all_marked &= process.is_some_and(|process| mark(process, block, WAITS_FOR_ANY));
         }
         if is_any_done(list) {
             return Ok(());

@@ -178,8 +178,10 @@ impl<P: Payload> Engine<P> {
     /// The own ring, if this request may go there; makes it when the first one may. A request that may take for ever, or
     /// raise a signal in the thread that submits it, may not.
     fn own_ring_for(&self, operation: &Operation, may_own: bool) -> Option<&OwnRing<P>> {
-        let may_own =
-            may_own && self.choice.allows(DriverKind::Uring) && !(operation.is_write() && sys::has_size_limit());
+        let may_own = may_own
+            && self.choice.allows(DriverKind::Uring)
+            && !operation.needs_thread()
+            && !(operation.is_write() && sys::has_size_limit());
         // Where the ring is refused, the driver's own attempt will say why.
         if may_own
             && self.phase.load(Ordering::Acquire) == FRESH

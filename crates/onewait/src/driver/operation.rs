@@ -103,6 +103,13 @@ impl Operation {
         matches!(self.code, Code::Fsync | Code::Fdatasync)
     }
 
+    /// Whether a ring would have a kernel thread do it: a write into the page cache, an `fsync`. Such a thread holds on to
+    /// the file for a moment after the completion: a program that closes its descriptor then finds the file still locked,
+    /// or busy (ETXTBSY). Threads of our own do not.
+    pub const fn needs_thread(&self) -> bool {
+        self.is_sync() || (self.is_write() && !self.direct && !self.is_stream())
+    }
+
     /// Whether it goes to something without positions.
     pub const fn is_stream(&self) -> bool {
         self.offset == STREAM && (self.is_read() || self.is_write())

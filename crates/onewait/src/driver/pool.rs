@@ -104,7 +104,17 @@ impl<S: Sink> Pool<S> {
 
     /// See [`Epoll::close`](super::epoll::Epoll::close).
     pub(crate) fn close(&self, fd: RawFd) {
+        self.pin(fd);
         let mut state = self.lock();
+        while state.running.contains(&fd) {
+            state = self.finished.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Gives the operations on `fd` that no thread has begun a descriptor of ours: their `user_data`.
+    pub(crate) fn pin(&self, fd: RawFd) -> Vec<u64> {
+        let mut state = self.lock();
+        let mut pinned = Vec::new();
         // One descriptor for all of them; without one to be had the operations end with EBADF: they must not reach another
         // file.
         let mut shared = None;
@@ -112,10 +122,9 @@ impl<S: Sink> Pool<S> {
             let shared = shared.get_or_insert_with(|| sys::duplicate(fd).ok().map(Arc::new));
             job.pinned.clone_from(shared);
             job.operation.fd = shared.as_ref().map_or(-1, |descriptor| descriptor.as_raw_fd());
+            pinned.push(job.user_data);
         }
-        while state.running.contains(&fd) {
-            state = self.finished.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
+        pinned
     }
 
     /// Lets the threads end when the queue is empty, and waits for that.

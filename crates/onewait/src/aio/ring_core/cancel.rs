@@ -1,6 +1,6 @@
 //! Cancelling requests on a ring: what is held back is taken out, what the kernel has the kernel is asked for.
 
-use super::{CANCELLATION, Entry, RingCore};
+use super::{CANCELLATION, Entry, RingCore, is_for_thread};
 use crate::aio::payload::Payload;
 use crate::aio::request::{Place, Reply, Target, Verdict, verdict};
 use crate::aio::slots::Key;
@@ -98,7 +98,7 @@ impl<P: Payload> RingCore<P> {
         }
         self.last_cancellation += 1;
         let user_data = CANCELLATION | self.last_cancellation;
-        if let Some(threads) = self.threads.as_ref().filter(|_| request.operation.own_timeout) {
+        if let Some(threads) = self.threads.as_ref().filter(|_| is_for_thread(request)) {
             if !threads.cancel(key.to_bits()) {
                 return CancelStep::Begun;
             }

@@ -13,8 +13,8 @@ use std::sync::atomic::AtomicU32;
 /// A descriptor that is about to be closed.
 pub(super) struct Close {
     reply: Reply,
-    /// `fsync` requests: the kernel looks their descriptor up by number as late as in its worker thread.
-    syncs: Vec<Key>,
+    /// Requests that a thread, ours or the kernel's, may still look the descriptor up for.
+    begun: Vec<Key>,
 }
 
 impl<P: Payload> RingCore<P> {
@@ -22,7 +22,9 @@ impl<P: Payload> RingCore<P> {
     /// nothing depends on the number any more, the reply is sent.
     pub(super) fn close(&mut self, fd: RawFd, reply: Reply) {
         self.order.forget(FileId::of_number(fd));
-        let mut syncs = Vec::new();
+        // What waits for a thread needs the number no longer; what a thread is inside of does, to its end.
+        let pinned = self.threads.as_ref().map_or_else(Vec::new, |threads| threads.files.pin(fd));
+        let mut begun = Vec::new();
         // One descriptor for all of them.
         let mut shared = None;
         for key in self.slots.accepted() {
@@ -31,9 +33,11 @@ impl<P: Payload> RingCore<P> {
             if request.operation.fd != fd || request.is_closed {
                 continue;
             }
-            if request.place == Place::Driver && request.operation.is_sync() {
+            if request.place == Place::Driver && request.operation.needs_thread() {
                 request.is_closed = true;
-                syncs.push(key);
+                if !pinned.contains(&key.to_bits()) {
+                    begun.push(key);
+                }
                 continue;
             }
             // Also what the kernel has: it may give it back undone, or done in part.
@@ -45,7 +49,7 @@ impl<P: Payload> RingCore<P> {
                 self.busy.remove(fd);
             }
         }
-        self.closes.push(Close { reply, syncs });
+        self.closes.push(Close { reply, begun });
     }
 
     /// Returns when nothing depends on the number `fd` any more. For the owner's thread when there is no other to ask.
@@ -64,7 +68,7 @@ impl<P: Payload> RingCore<P> {
         }
         let slots = &self.slots;
         self.closes.retain(|close| {
-            if close.syncs.iter().any(|key| slots.find(*key).is_some()) {
+            if close.begun.iter().any(|key| slots.find(*key).is_some()) {
                 return true;
             }
             close.reply.send(Verdict::default());

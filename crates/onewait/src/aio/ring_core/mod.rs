@@ -54,10 +54,36 @@ pub(crate) struct RingCore<P: Payload> {
     /// Where `order` puts what may go on; kept for its memory.
     released: Vec<Key>,
     doorbell: Option<Arc<Doorbell>>,
-    /// For what only a plain system call does right; a ring without them does its best.
-    threads: Option<Arc<Pool<Answers>>>,
+    /// For what only plain system calls do right; a ring without them does its best.
+    threads: Option<Threads>,
     /// Whether the ring waits for the doorbell.
     is_armed: bool,
+}
+
+/// Threads beside a ring.
+#[derive(Clone)]
+pub(crate) struct Threads {
+    /// For writes into the page cache and `fsync`.
+    pub(crate) files: Arc<Pool<Answers>>,
+    /// For what can wait for long inside a system call: it must not keep files waiting.
+    pub(crate) patient: Arc<Pool<Answers>>,
+}
+
+impl Threads {
+    pub(crate) fn new(answers: &Arc<Answers>) -> Threads {
+        let pool = || Arc::new(Pool::new(Arc::clone(answers)));
+        Threads { files: pool(), patient: pool() }
+    }
+
+    fn cancel(&self, user_data: u64) -> bool {
+        self.files.cancel(user_data) || self.patient.cancel(user_data)
+    }
+
+    /// Lets them end, and waits for that.
+    pub(crate) fn stop(&self) {
+        self.files.stop();
+        self.patient.stop();
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -93,7 +119,7 @@ impl<P: Payload> RingCore<P> {
     }
 
     /// Hands operations that only a plain system call does right to these threads.
-    pub(crate) fn set_threads(&mut self, threads: Arc<Pool<Answers>>) {
+    pub(crate) fn set_threads(&mut self, threads: Threads) {
         self.threads = Some(threads);
     }
 
@@ -164,11 +190,15 @@ impl<P: Payload> RingCore<P> {
     fn stage_on_thread(&mut self, key: Key) -> bool {
         // SAFETY: the slot is ours since `accept`.
         let Some(Some(request)) = (unsafe { self.slots.body(key) }) else { return false };
-        let Some(threads) = self.threads.as_ref().filter(|_| request.operation.own_timeout) else { return false };
+        let Some(threads) = self.threads.as_ref().filter(|_| is_for_thread(request)) else { return false };
         request.place = Place::Driver;
-        // By a descriptor of its own: it can wait in a thread for longer than the program keeps the number.
-        let begun = sys::duplicate(request.operation.fd)
-            .and_then(|fd| threads.submit_pinned(request.operation, key.to_bits(), fd));
+        let (operation, user_data) = (request.operation, key.to_bits());
+        let begun = if operation.own_timeout {
+            // By a descriptor of its own: it can wait in a thread for longer than the program keeps the number.
+            sys::duplicate(operation.fd).and_then(|fd| threads.patient.submit_pinned(operation, user_data, fd))
+        } else {
+            threads.files.submit(operation, user_data)
+        };
         if begun.is_err() {
             self.finish(key, -libc::EAGAIN);
         }
@@ -322,6 +352,11 @@ impl<P: Payload> RingCore<P> {
 /// Whether the engine needs the descriptor's number until the request ends, and not only until the kernel has it.
 fn keeps_number<P>(request: &Request<P>) -> bool {
     request.operation.is_sync() || request.ticket.is_ordered()
+}
+
+/// Whether a thread does the request better than the ring, where there are threads.
+fn is_for_thread<P>(request: &Request<P>) -> bool {
+    request.operation.own_timeout || request.operation.needs_thread()
 }
 
 /// Carries out an operation that must not wait, on a file that cannot say whether it would have to: a terminal, say. Its
