@@ -11,31 +11,40 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use libtest_mimic::{Arguments, Trial};
-use support::face::{self, Face};
-use support::program::Program;
+use support::face::Drivers;
+use support::program::{Interface, Program};
 use support::{library, program, trial};
 
 fn main() -> ExitCode {
     let args = Arguments::from_args();
-    let faces = match face::faces() {
-        Ok(faces) => faces,
+    let drivers = match Drivers::to_test() {
+        Ok(drivers) => drivers,
         Err(why) => return refuse(&why),
     };
     let library = match library::build() {
         Ok(library) => Arc::new(library),
         Err(why) => return refuse(&why),
     };
-    let programs = match program::build_all(&library) {
+    let mut missing = Vec::new();
+    for interface in [Interface::Posix, Interface::Libaio] {
+        if let Some(why) = interface.missing() {
+            eprintln!("conformance: the programs of {interface:?} are skipped: {why}");
+            trial::SKIPS.fetch_add(1, Ordering::Relaxed);
+            missing.push(interface);
+        }
+    }
+    let programs = match program::build_all(&library, &missing) {
         Ok(programs) => programs,
         Err(why) => return refuse(&why),
     };
-    let uncovered = uncovered_rules(&programs);
+    let uncovered = uncovered_rules(&programs, &missing);
     let mut trials = vec![Trial::test("every_rule_has_a_test", move || {
-        if uncovered.is_empty() { Ok(()) } else { Err(format!("no test names rules {uncovered:?}").into()) }
+        if uncovered.is_empty() { Ok(()) } else { Err(format!("no test names {}", uncovered.join(", ")).into()) }
     })];
     for program in programs.into_iter().map(Arc::new) {
         for test in &program.tests {
-            for face in faces.iter().copied().filter(|face| *face != Face::Glibc || test.class.runs_on_glibc()) {
+            let faces = drivers.faces(program.interface);
+            for face in faces.into_iter().filter(|face| !face.is_original() || test.class.runs_on_the_original()) {
                 let name = format!("{face}::{}::{}", program.name, test.name);
                 let (program, test, library) = (program.clone(), test.clone(), library.clone());
                 trials.push(Trial::test(name, move || Ok(trial::run(face, &program, &test, &library)?)));
@@ -49,12 +58,15 @@ fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
-/// The rules of POSIX AIO are numbered; a test of rule 9 is named `rule_09_…`.
-const RULES: u32 = 82;
-
-fn uncovered_rules(programs: &[Program]) -> Vec<u32> {
-    let names = || programs.iter().flat_map(|program| &program.tests).map(|test| &test.name);
-    (1..=RULES).filter(|rule| !names().any(|name| name.starts_with(&format!("rule_{rule:02}_")))).collect()
+fn uncovered_rules(programs: &[Program], missing: &[Interface]) -> Vec<String> {
+    let mut uncovered = Vec::new();
+    for interface in [Interface::Posix, Interface::Libaio].into_iter().filter(|one| !missing.contains(one)) {
+        let of_it = || programs.iter().filter(|program| program.interface == interface);
+        let named = |rule: &str| of_it().flat_map(|program| &program.tests).any(|test| test.name.starts_with(rule));
+        let rules = (1..=interface.rules()).map(|rule| format!("rule_{rule:02}_"));
+        uncovered.extend(rules.filter(|rule| !named(rule.as_str())).map(|rule| format!("{rule} of {interface:?}")));
+    }
+    uncovered
 }
 
 /// Nothing can be tested: say why, and fail.

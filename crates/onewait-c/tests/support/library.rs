@@ -2,8 +2,13 @@
 
 use std::env;
 use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use super::face::stand_in;
 
 /// The directory for everything that the harness makes: beside the build, so on the same disk.
 pub(crate) fn scratch() -> &'static Path {
@@ -37,7 +42,21 @@ pub(crate) fn build() -> Result<PathBuf, String> {
         return Err(format!("libonewait.so does not build:\n{}", String::from_utf8_lossy(&output.stderr)));
     }
     let library = profile_dir.join("libonewait.so");
-    if library.is_file() { Ok(library) } else { Err(format!("{} is missing after its build", library.display())) }
+    if !library.is_file() {
+        return Err(format!("{} is missing after its build", library.display()));
+    }
+    let stand_in = stand_in(&library);
+    rename_a_link(&library, &stand_in).map_err(|error| format!("{}: {error}", stand_in.display()))?;
+    Ok(library)
+}
+
+/// Gives the library, in a directory of its own, the name of libaio.
+fn rename_a_link(library: &Path, directory: &Path) -> io::Result<()> {
+    fs::create_dir_all(directory)?;
+    // Renamed into its place, because another test run may be reading it.
+    let draft = directory.join(format!("draft-{}", std::process::id()));
+    symlink(library, &draft)?;
+    fs::rename(draft, directory.join("libaio.so.1"))
 }
 
 /// `target/<profile>`: the test binary lies in `deps` below it.

@@ -3,6 +3,7 @@
 use std::env;
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
@@ -12,13 +13,57 @@ use super::library::scratch;
 /// How every program is compiled.
 const FLAGS: [&str; 7] = ["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE"];
 
+/// What a program calls; its name tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interface {
+    /// `<aio.h>`, of the C library.
+    Posix,
+    /// `<libaio.h>`, and the kernel's own AIO: the programs called `libaio_…`.
+    Libaio,
+}
+
+impl Interface {
+    fn of(program: &str) -> Interface {
+        if program.starts_with("libaio_") { Interface::Libaio } else { Interface::Posix }
+    }
+
+    /// How many rules the interface has; a test of rule 9 is named `rule_09_…`.
+    pub(crate) fn rules(self) -> u32 {
+        match self {
+            Interface::Posix => 82,
+            Interface::Libaio => 40,
+        }
+    }
+
+    /// Why its programs cannot be compiled here.
+    pub(crate) fn missing(self) -> Option<&'static str> {
+        let is_missing = self == Interface::Libaio && !links(LIBAIO);
+        is_missing.then_some("<libaio.h> and libaio (Debian: libaio-dev) are not installed")
+    }
+}
+
+const LIBAIO: &str = "#include <libaio.h>\nint main(void) { return io_queue_release(0) == 0; }\n";
+
+/// Whether the C compiler makes a program of this text and libaio.
+fn links(text: &str) -> bool {
+    let compiler = Command::new("cc")
+        .args(["-x", "c", "-", "-laio", "-o", "/dev/null"])
+        .stdin(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn();
+    let Ok(mut compiler) = compiler else { return false };
+    let written = compiler.stdin.take().map(|mut input| input.write_all(text.as_bytes()));
+    compiler.wait().is_ok_and(|status| status.success()) && matches!(written, Some(Ok(())))
+}
+
 /// One `tests/c/*.c`, twice.
 #[derive(Debug)]
 pub(crate) struct Program {
     pub(crate) name: String,
-    /// Knows nothing of ours: runs on glibc, and on ours by `LD_PRELOAD`.
+    pub(crate) interface: Interface,
+    /// Knows nothing of ours: runs on the original, and on ours by `LD_PRELOAD` or in place of the library's file.
     pub(crate) plain: PathBuf,
-    /// Has `libonewait.so` before libc.
+    /// Has `libonewait.so` before libc, and no libaio.
     pub(crate) linked: PathBuf,
     pub(crate) tests: Vec<Test>,
 }
@@ -30,7 +75,7 @@ pub(crate) struct Test {
     pub(crate) class: Class,
 }
 
-/// What a test says about glibc.
+/// What a test says about the original.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
     /// Passes there too.
@@ -42,20 +87,21 @@ pub(crate) enum Class {
 }
 
 impl Class {
-    pub(crate) fn runs_on_glibc(self) -> bool {
+    pub(crate) fn runs_on_the_original(self) -> bool {
         self != Class::Ours
     }
 }
 
-/// Compiles what has changed, several programs at a time, and lists the tests.
-pub(crate) fn build_all(library: &Path) -> Result<Vec<Program>, String> {
+/// Compiles what has changed, several programs at a time, and lists the tests. Programs of the interfaces in `missing`
+/// are left out.
+pub(crate) fn build_all(library: &Path, missing: &[Interface]) -> Result<Vec<Program>, String> {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c");
     let mut found = Vec::new();
     let mut headers = SystemTime::UNIX_EPOCH;
     for entry in fs::read_dir(&sources).map_err(|error| format!("{}: {error}", sources.display()))? {
         let path = entry.map_err(|error| format!("{}: {error}", sources.display()))?.path();
         match path.extension().and_then(OsStr::to_str) {
-            Some("c") => found.push(path),
+            Some("c") if !missing.contains(&Interface::of(&stem(&path))) => found.push(path),
             Some("h") => headers = headers.max(modified(&path)),
             _ => {}
         }
@@ -77,7 +123,8 @@ pub(crate) fn build_all(library: &Path) -> Result<Vec<Program>, String> {
 }
 
 fn build(sources: &Path, source: &Path, headers: SystemTime, library: &Path) -> Result<Program, String> {
-    let name = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let name = stem(source);
+    let interface = Interface::of(&name);
     // One directory a profile: the linked programs of two profiles name two libraries.
     let dir = library.parent().unwrap_or(library);
     let out = scratch().join("c").join(dir.file_name().unwrap_or_default());
@@ -85,7 +132,11 @@ fn build(sources: &Path, source: &Path, headers: SystemTime, library: &Path) -> 
     let plain = out.join(&name);
     let linked = out.join(format!("{name}.linked"));
     let inputs = headers.max(modified(source));
-    compile(sources, source, &plain, inputs, &[])?;
+    let original: &[&str] = match interface {
+        Interface::Posix => &[],
+        Interface::Libaio => &["-laio"],
+    };
+    compile(sources, source, &plain, inputs, original)?;
     let (dir, rpath) = (dir.display().to_string(), format!("-Wl,-rpath,{}", dir.display()));
     // The sanitizer's run-time library, which ours needs if it was built for it.
     let first = env::var("ONEWAIT_TEST_PRELOAD").ok();
@@ -93,7 +144,11 @@ fn build(sources: &Path, source: &Path, headers: SystemTime, library: &Path) -> 
     link.extend(first.as_deref());
     compile(sources, source, &linked, inputs.max(modified(library)), &link)?;
     let tests = list(&plain)?;
-    Ok(Program { name, plain, linked, tests })
+    Ok(Program { name, interface, plain, linked, tests })
+}
+
+fn stem(source: &Path) -> String {
+    source.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 fn compile(sources: &Path, source: &Path, output: &Path, inputs: SystemTime, link: &[&str]) -> Result<(), String> {

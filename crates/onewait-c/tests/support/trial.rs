@@ -12,8 +12,8 @@ use super::program::{Class, Program, Test};
 /// Nothing that works takes longer, also on a busy machine.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// How long glibc is watched where it is expected to hang.
-const GLIBC_LIMIT: Duration = Duration::from_secs(3);
+/// How long the original is watched where it is expected to hang.
+const ORIGINAL_LIMIT: Duration = Duration::from_secs(3);
 
 /// The exit status that means: no verdict.
 const SKIPPED: i32 = 77;
@@ -30,8 +30,8 @@ pub(crate) fn run(face: Face, program: &Program, test: &Test, library: &Path) ->
     let mut command = Command::new(path);
     command.arg(&test.name);
     face.apply(library, &mut command);
-    let must_fail = face == Face::Glibc && test.class == Class::Better;
-    let limit = if must_fail { GLIBC_LIMIT } else { LIMIT };
+    let must_fail = face.is_original() && test.class == Class::Better;
+    let limit = if must_fail { ORIGINAL_LIMIT } else { LIMIT };
     let end = child::run(command, limit).map_err(|error| format!("{}: {error}", path.display()))?;
     let code = end.status.and_then(|status| status.code());
     if code == Some(SKIPPED) {
@@ -51,7 +51,7 @@ pub(crate) fn run(face: Face, program: &Program, test: &Test, library: &Path) ->
         return Ok(());
     }
     let mut story =
-        if passed { "glibc passes this test, so it shows no improvement\n".into() } else { end.describe() + "\n" };
+        if passed { format!("{face} passes this test, so it shows no improvement\n") } else { end.describe() + "\n" };
     for (name, text) in [("stdout", &end.stdout), ("stderr", &end.stderr)] {
         if !text.is_empty() {
             story += &format!("--- {name}\n{}\n", text.trim_end());
