@@ -6,8 +6,11 @@
 
 #include "check.h"
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
@@ -79,6 +82,20 @@ HELPER void join_thread(pthread_t thread) {
 
 /* Turn after turn, fewer on a machine that is too busy for all of them. */
 #define TURNS(I, MOST) int64_t end_##I = now_ms() + 4000, I = 0; I < (MOST) && now_ms() < end_##I; I++
+
+/* From here on, these system calls fail with this error, as a container's filter has it. */
+HELPER void refuse(int from, int to, int error) {
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, (uint32_t)from, 0, 2),
+        BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, (uint32_t)to, 1, 0),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (uint32_t)error),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof code / sizeof *code, code};
+    SET_UP(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) SKIP("no seccomp filters here");
+}
 
 /* A small generator, one a thread: xorshift. */
 HELPER uint64_t next_random(uint64_t *state) {

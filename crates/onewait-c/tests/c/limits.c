@@ -4,10 +4,7 @@
  */
 #include "hazards.h"
 
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <sched.h>
-#include <stddef.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -81,19 +78,6 @@ static void choose_any_driver(void) { CHECK_EQ(unsetenv("ONEWAIT_DRIVER"), 0); }
 /* ---- io_uring refused ------------------------------------------------------------------------------------------ */
 
 enum { uring_setup = 425, uring_enter = 426, uring_register = 427 }; /* everywhere but on Alpha */
-
-static void refuse(int from, int to, int error) {
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, (uint32_t)from, 0, 2),
-        BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, (uint32_t)to, 1, 0),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (uint32_t)error),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = {sizeof code / sizeof *code, code};
-    SET_UP(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
-    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) SKIP("no seccomp filters here");
-}
 
 static const int refusals[] = {ENOSYS, EPERM, EACCES, EINVAL, ENOMEM};
 enum { refusal_count = sizeof refusals / sizeof *refusals };
