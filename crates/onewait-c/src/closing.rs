@@ -32,10 +32,11 @@ fn is_ours(fd: c_int) -> bool {
 
 #[inline]
 fn before_close(fd: c_int) {
-    if let Some(process) = process::existing()
-        && process.engine.needs_number(fd)
-    {
-        release_number(process, fd);
+    if let Some(process) = process::existing() {
+        process.bells.forget(fd);
+        if process.engine.needs_number(fd) {
+            release_number(process, fd);
+        }
     }
 }
 

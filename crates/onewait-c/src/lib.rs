@@ -1,6 +1,6 @@
 //! The C faces of onewait: `libonewait.so`.
 //!
-//! Loaded before a program's own libraries, or linked, it serves `<aio.h>` from the engine. Everything starts with the
+//! Loaded before a program's own libraries, or linked, it serves `<aio.h>` and libaio from the engine. Everything starts with the
 //! first call of a process: loading the library does nothing.
 //!
 //! Functions that can block are cancellation points, as POSIX wants it, and have the ABI `C-unwind`: a cancelled thread
@@ -10,7 +10,11 @@
 
 mod closing;
 mod errno;
+mod faces;
+mod libaio;
 mod posix_aio;
 mod process;
 mod real;
+mod request;
+mod syscall;
 mod threads;

@@ -4,7 +4,9 @@
 //! state therefore lies on a page that the kernel wipes in the child (MADV_WIPEONFORK, Linux 4.14): the child finds no
 //! state, and makes its own. That holds for every kind of fork, also for those that bypass `pthread_atfork`.
 
-use crate::posix_aio::{Notifier, PosixRequest};
+use crate::libaio::{Bells, Registry};
+use crate::posix_aio::Notifier;
+use crate::request::FaceRequest;
 use onewait::Errno;
 use onewait::aio::{self, Engine};
 use onewait::counters::{self, Counters, Event};
@@ -14,6 +16,7 @@ use std::ffi::c_void;
 use std::io::{self, Write};
 use std::mem::MaybeUninit;
 use std::ptr;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 /// What a process has once it has used AIO. Never freed: its threads and signal handlers may look at any time.
@@ -23,9 +26,13 @@ pub(crate) struct Process {
     /// Whose state this is. A child of `vfork` sees it, too, until it calls exec, but must not use it.
     pid: libc::pid_t,
     /// Carries out requests.
-    pub(crate) engine: Engine<PosixRequest>,
+    pub(crate) engine: Engine<FaceRequest>,
     /// Delivers what could not be delivered at once.
     pub(crate) notifier: Notifier,
+    /// The contexts of libaio, once there was one.
+    contexts: OnceLock<Option<Registry>>,
+    /// The eventfds that libaio's requests report to.
+    pub(crate) bells: Bells,
 }
 
 /// What lies on the page; all zeros in a process that has not used AIO, and in a forked child.
@@ -55,6 +62,20 @@ impl Process {
     pub(crate) fn is_callers(&self) -> bool {
         // SAFETY: no preconditions.
         self.pid == unsafe { libc::getpid() }
+    }
+}
+
+impl Process {
+    /// The contexts of libaio, if there was one.
+    #[inline]
+    pub(crate) fn existing_contexts(&self) -> Option<&Registry> {
+        self.contexts.get()?.as_ref()
+    }
+
+    /// The same, made if need be; `None` if memory is short.
+    pub(crate) fn contexts(&self) -> Option<&Registry> {
+        let _masked = MaskedSignals::new();
+        self.contexts.get_or_init(Registry::new).as_ref()
     }
 }
 
@@ -112,6 +133,8 @@ fn start() -> &'static Process {
         pid: unsafe { libc::getpid() },
         engine: Engine::new(choice),
         notifier: Notifier::default(),
+        contexts: OnceLock::new(),
+        bells: Bells::default(),
     }));
     Counters::current().event(Event::Process);
     page.process.store(process, Ordering::Release);

@@ -5,6 +5,7 @@ use super::group::Group;
 use super::notify::Notification;
 use super::request::{BlockPointer, PosixRequest};
 use crate::process::{self, Process};
+use crate::request::FaceRequest;
 use onewait::Errno;
 use onewait::aio::inline::{self, Attempt};
 use onewait::aio::{Outcome, Standing, Submission};
@@ -167,7 +168,8 @@ fn queue(
     block.set_key(key);
     let is_silent = notification.is_none() && manner.group.as_ref().is_none_or(|group| group.is_silent());
     let standing = if is_silent { Standing::Private } else { Standing::Public };
-    let payload = PosixRequest { block: BlockPointer(block), key, notification, group: manner.group };
+    let request = PosixRequest { block: BlockPointer(block), key, notification, group: manner.group };
+    let payload = FaceRequest::Posix(request);
     let submission = Submission { operation, before, started, payload };
     // SAFETY: the buffer is the program's, valid until the request ends; the key is fresh.
     let submitted = unsafe { process.engine.submit(key, submission, standing, manner.flush) };

@@ -356,6 +356,12 @@ impl<P: Payload> Engine<P> {
         }
     }
 
+    /// Whether requests of the only thread go to a ring of its own, which nobody else can reap.
+    #[inline]
+    pub fn is_on_own_ring(&self) -> bool {
+        self.phase.load(Ordering::Acquire) == OWN
+    }
+
     /// Which driver carries requests out; `None` before the first one.
     pub fn driver(&self) -> Option<DriverKind> {
         match self.shared.get() {

@@ -14,7 +14,7 @@ const USES: u32 = 31;
 const PLACES: usize = 1024;
 /// A place holds: a bit for each kind of hint, the uses left (5 bits), and the descriptor's upper bits.
 const READ_CACHED: u32 = 1 << 31;
-const READ_DIRECT: u32 = 1 << 30;
+const DIRECT: u32 = 1 << 30;
 const WRITE_CACHED: u32 = 1 << 29;
 const USES_SHIFT: u32 = 24;
 const UPPER: u32 = (1 << USES_SHIFT) - 1;
@@ -26,8 +26,8 @@ static HINTS: [AtomicU32; PLACES] = [const { AtomicU32::new(0) }; PLACES];
 pub(super) enum Hint {
     /// It can be read, through the page cache.
     ReadCached,
-    /// It can be read, past the page cache: O_DIRECT.
-    ReadDirect,
+    /// It is read and written past the page cache: O_DIRECT.
+    Direct,
     /// It can be written to, through the page cache, without O_APPEND and O_SYNC.
     WriteCached,
 }
@@ -36,7 +36,7 @@ impl Hint {
     const fn bit(self) -> u32 {
         match self {
             Hint::ReadCached => READ_CACHED,
-            Hint::ReadDirect => READ_DIRECT,
+            Hint::Direct => DIRECT,
             Hint::WriteCached => WRITE_CACHED,
         }
     }
@@ -65,10 +65,10 @@ pub(super) fn recall(fd: RawFd, hint: Hint) -> bool {
 pub(super) fn learn(fd: RawFd, hint: Hint) {
     if let Some((place, upper)) = place(fd) {
         let known = place.load(Ordering::Relaxed);
-        let others = if known & UPPER == upper { known & (READ_CACHED | READ_DIRECT | WRITE_CACHED) } else { 0 };
+        let others = if known & UPPER == upper { known & (READ_CACHED | DIRECT | WRITE_CACHED) } else { 0 };
         let fresh = match hint {
-            Hint::ReadCached => others & !READ_DIRECT,
-            Hint::ReadDirect => others & WRITE_CACHED & !READ_CACHED,
+            Hint::ReadCached => others & !DIRECT,
+            Hint::Direct => others & WRITE_CACHED & !READ_CACHED,
             Hint::WriteCached => others,
         };
         place.store(fresh | hint.bit() | USES << USES_SHIFT | upper, Ordering::Relaxed);
@@ -99,15 +99,15 @@ mod tests {
     #[test]
     fn a_hint_is_used_up_and_forgotten() {
         let fd = 5 * PLACES as RawFd + 77;
-        assert!(!recall(fd, Hint::ReadDirect));
-        learn(fd, Hint::ReadDirect);
+        assert!(!recall(fd, Hint::Direct));
+        learn(fd, Hint::Direct);
         for _ in 0..USES {
-            assert!(recall(fd, Hint::ReadDirect));
+            assert!(recall(fd, Hint::Direct));
         }
-        assert!(!recall(fd, Hint::ReadDirect));
+        assert!(!recall(fd, Hint::Direct));
         learn(fd, Hint::ReadCached);
         assert!(recall(fd, Hint::ReadCached));
-        assert!(!recall(fd, Hint::ReadDirect));
+        assert!(!recall(fd, Hint::Direct));
         assert!(!recall(fd, Hint::WriteCached));
         assert!(!recall(fd + PLACES as RawFd, Hint::ReadCached), "another descriptor in the same place");
         forget(fd);

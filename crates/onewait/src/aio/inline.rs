@@ -16,6 +16,7 @@ use crate::counters::{Counters, Kind, Route};
 use crate::driver::operation::{Code, Operation, STREAM};
 use crate::errno::Errno;
 use crate::sys::{self, FileKind};
+use std::os::fd::RawFd;
 use std::time::Instant;
 
 /// What came of looking at a request.
@@ -62,7 +63,7 @@ unsafe fn attempt_known(mut operation: Operation) -> Option<Attempt> {
         };
     }
     operation.kind_of_file = FileKind::Storage;
-    if hints::recall(fd, Hint::ReadDirect) {
+    if hints::recall(fd, Hint::Direct) {
         operation.direct = true;
         return Some(Attempt::Queue(operation, 0));
     }
@@ -95,11 +96,11 @@ unsafe fn attempt_unknown(mut operation: Operation) -> Attempt {
         return Attempt::Done(Err(Errno::BADF));
     }
     operation.direct = flags & libc::O_DIRECT != 0;
-    operation.append = flags & libc::O_APPEND != 0;
+    operation.append = flags & libc::O_APPEND != 0 || operation.rw_flags & libc::RWF_APPEND != 0;
     (operation.kind_of_file, operation.file) = sys::identify(operation.fd);
     let is_storage = operation.kind_of_file == FileKind::Storage;
-    if is_storage && operation.is_read() {
-        hints::learn(operation.fd, if operation.direct { Hint::ReadDirect } else { Hint::ReadCached });
+    if is_storage && (operation.is_read() || operation.direct) {
+        hints::learn(operation.fd, if operation.direct { Hint::Direct } else { Hint::ReadCached });
     }
     if is_storage && operation.is_write() && flags & (libc::O_DSYNC | libc::O_DIRECT | libc::O_APPEND) == 0 {
         hints::learn(operation.fd, Hint::WriteCached);
@@ -124,6 +125,12 @@ unsafe fn attempt_unknown(mut operation: Operation) -> Attempt {
     Attempt::Queue(operation, 0)
 }
 
+/// Whether the descriptor is remembered as storage that is open with O_DIRECT. [`attempt`] learns that. No system call.
+#[inline]
+pub fn is_known_direct(fd: RawFd) -> bool {
+    hints::recall(fd, Hint::Direct)
+}
+
 /// Counts a request that was done in the call itself; `started` is when it began, if latencies are wanted.
 pub fn count(kind: Kind, outcome: Outcome, started: Option<Instant>) {
     Counters::current().submitted(kind, Route::Inline);
@@ -135,14 +142,15 @@ pub fn count(kind: Kind, outcome: Outcome, started: Option<Instant>) {
 #[inline]
 unsafe fn write_now(operation: &Operation, is_cached: impl FnOnce() -> bool) -> Option<Attempt> {
     let is_whole = (operation.offset as u64 | u64::from(operation.length)).is_multiple_of(PAGE);
-    let is_candidate = operation.code == Code::Write && is_whole && write_policy::allows(operation.length);
+    let is_plain = operation.code == Code::Write && operation.rw_flags == 0;
+    let is_candidate = is_plain && is_whole && write_policy::allows(operation.length);
     if !is_candidate || !is_cached() || sys::has_size_limit() {
         return None;
     }
     let vector = libc::iovec { iov_base: operation.address as *mut libc::c_void, iov_len: operation.length as usize };
     let begin = sys::coarse_milliseconds();
     // SAFETY: the vector is the operation's buffer, valid by the caller's contract.
-    let result = unsafe { sys::write(operation.fd, &raw const vector, 1, operation.offset) };
+    let result = unsafe { sys::write(operation.fd, &raw const vector, 1, operation.offset, 0) };
     write_policy::learn(begin, sys::coarse_milliseconds());
     // A signal that came before anything was written: the driver is not interrupted.
     (result != Err(Errno::INTR)).then_some(Attempt::Done(result))

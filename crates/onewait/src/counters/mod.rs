@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 pub const STATS_VARIABLE: &str = "ONEWAIT_STATS";
 
 /// First field of a shared block; another value means another layout, and the block is left alone.
-const MAGIC: u64 = 0x6f6e_6577_6169_7401;
+const MAGIC: u64 = 0x6f6e_6577_6169_7402;
 
 /// How many copies of the hot fields there are, so that threads on different CPUs seldom share a cache line.
 const SHARDS: usize = 8;
@@ -112,11 +112,15 @@ pub enum Event {
     Handover,
     /// A process started the engine.
     Process,
+    /// A context of libaio's was made, and is served by the engine.
+    Context,
+    /// A context of libaio's was left to the kernel.
+    PassedContext,
 }
 
 impl Event {
     /// All events, in the order in which reports list them.
-    pub const ALL: [Event; 9] = [
+    pub const ALL: [Event; 11] = [
         Event::SleepingWait,
         Event::InstantWait,
         Event::Cancelled,
@@ -126,6 +130,8 @@ impl Event {
         Event::Doorbell,
         Event::Handover,
         Event::Process,
+        Event::Context,
+        Event::PassedContext,
     ];
 
     /// The name used in reports.
@@ -140,6 +146,8 @@ impl Event {
             Event::Doorbell => "engine wake-ups",
             Event::Handover => "own rings handed over",
             Event::Process => "processes",
+            Event::Context => "libaio contexts",
+            Event::PassedContext => "libaio contexts left to the kernel",
         }
     }
 }
@@ -173,6 +181,8 @@ pub struct Counters {
     drivers: AtomicU32,
     /// Why the driver was chosen, UTF-8, padded with zeros; the last process to start wrote it.
     reason: [AtomicU8; 256],
+    /// Why a context of libaio's was left to the kernel, in the same form.
+    passed: [AtomicU8; 256],
     shards: [Shard; SHARDS],
     batches: [AtomicU64; BATCH_BUCKETS],
     latency: [[AtomicU64; LATENCY_BUCKETS]; KINDS],
@@ -191,6 +201,7 @@ impl Counters {
             timed: AtomicU32::new(0),
             drivers: AtomicU32::new(0),
             reason: [const { AtomicU8::new(0) }; 256],
+            passed: [const { AtomicU8::new(0) }; 256],
             shards: [const {
                 Shard {
                     submitted: [const { AtomicU64::new(0) }; KINDS],
@@ -272,10 +283,12 @@ impl Counters {
     /// Notes which driver a process uses and why.
     pub fn driver(&self, is_uring: bool, reason: &str) {
         self.drivers.fetch_or(if is_uring { 1 } else { 2 }, Ordering::Relaxed);
-        let bytes = reason.bytes().chain(std::iter::repeat(0));
-        for (cell, byte) in self.reason.iter().zip(bytes) {
-            cell.store(byte, Ordering::Relaxed);
-        }
+        store_text(&self.reason, reason);
+    }
+
+    /// Notes why a context of libaio's was left to the kernel.
+    pub fn passed(&self, reason: &str) {
+        store_text(&self.passed, reason);
     }
 
     /// All figures as plain numbers.
@@ -295,8 +308,6 @@ impl Counters {
                 max: load(&self.latency_max[k]),
             }
         });
-        let reason: Vec<u8> =
-            self.reason.iter().map(|cell| cell.load(Ordering::Relaxed)).take_while(|byte| *byte != 0).collect();
         let drivers = self.drivers.load(Ordering::Relaxed);
         Snapshot {
             kinds,
@@ -305,7 +316,8 @@ impl Counters {
             batches: self.batches.each_ref().map(load),
             used_uring: drivers & 1 != 0,
             used_epoll: drivers & 2 != 0,
-            reason: String::from_utf8_lossy(&reason).into_owned(),
+            reason: load_text(&self.reason),
+            passed: load_text(&self.passed),
         }
     }
 }
@@ -360,6 +372,20 @@ pub struct Snapshot {
     pub used_epoll: bool,
     /// Why the driver was chosen; empty if no process started the engine.
     pub reason: String,
+    /// Why a context of libaio's was left to the kernel; empty if none was.
+    pub passed: String,
+}
+
+fn store_text(cells: &[AtomicU8], text: &str) {
+    let bytes = text.bytes().chain(std::iter::repeat(0));
+    for (cell, byte) in cells.iter().zip(bytes) {
+        cell.store(byte, Ordering::Relaxed);
+    }
+}
+
+fn load_text(cells: &[AtomicU8]) -> String {
+    let bytes = cells.iter().map(|cell| cell.load(Ordering::Relaxed)).take_while(|byte| *byte != 0);
+    String::from_utf8_lossy(&bytes.collect::<Vec<u8>>()).into_owned()
 }
 
 fn latency_bucket(nanoseconds: u64) -> usize {

@@ -37,7 +37,7 @@ fn vector_of(operation: &Operation) -> libc::iovec {
 /// # Safety
 /// What the operation points to is valid for it.
 pub(crate) unsafe fn carry_out(operation: &Operation) -> i32 {
-    let Operation { code, fd, address, length, offset, nowait, .. } = *operation;
+    let Operation { code, fd, address, length, offset, nowait, rw_flags, .. } = *operation;
     let vector = vector_of(operation);
     let (vectors, count) =
         if operation.is_vectored() { (address as *const libc::iovec, length) } else { (&raw const vector, 1) };
@@ -54,8 +54,8 @@ pub(crate) unsafe fn carry_out(operation: &Operation) -> i32 {
         // SAFETY: by the contract of this function.
         let result = unsafe {
             match code {
-                Code::Read | Code::ReadVectored => sys::read(fd, vectors, count, offset),
-                Code::Write | Code::WriteVectored => sys::write(fd, vectors, count, offset),
+                Code::Read | Code::ReadVectored => sys::read(fd, vectors, count, offset, rw_flags),
+                Code::Write | Code::WriteVectored => sys::write(fd, vectors, count, offset, rw_flags),
                 Code::Fsync => sys::fsync(fd),
                 Code::Fdatasync => sys::fdatasync(fd),
                 // Only what is always ready comes here.

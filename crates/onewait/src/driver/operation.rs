@@ -44,6 +44,8 @@ pub struct Operation {
     pub length: u32,
     /// Position in the file in bytes, or [`STREAM`].
     pub offset: i64,
+    /// The flags of `preadv2(2)` and `pwritev2(2)` with which it is to be done (RWF_DSYNC, …).
+    pub rw_flags: i32,
     /// Never wait: an operation that would have to ends with EAGAIN.
     pub nowait: bool,
     /// The descriptor has its own idea of how long to wait (SO_RCVTIMEO, SO_SNDTIMEO, a terminal's VTIME), which only a
@@ -68,6 +70,7 @@ impl Operation {
             address: 0,
             length: 0,
             offset: 0,
+            rw_flags: 0,
             nowait: false,
             own_timeout: false,
             direct: false,

@@ -288,7 +288,7 @@ fn entry(operation: &Operation) -> Entry {
     let fd = Fd(operation.fd);
     // -1 is the descriptor's own position, as for a stream.
     let offset = operation.offset as u64;
-    let rw_flags = if operation.nowait { libc::RWF_NOWAIT } else { 0 };
+    let rw_flags = operation.rw_flags | if operation.nowait { libc::RWF_NOWAIT } else { 0 };
     let length = operation.length;
     let address = operation.address;
     match operation.code {

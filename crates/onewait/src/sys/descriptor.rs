@@ -3,9 +3,10 @@
 use super::own;
 use std::os::fd::{AsRawFd, RawFd};
 
-/// Owns a descriptor, whose number is known as ours meanwhile, and closes it by system call: a face of ours stands in front of libc's `close`, and is for programs.
+/// Owns a descriptor, whose number is known as ours meanwhile, and closes it by system call: a face of ours stands in front
+/// of libc's `close`, and is for programs.
 #[derive(Debug)]
-pub(crate) struct Descriptor(RawFd);
+pub struct Descriptor(RawFd);
 
 impl Descriptor {
     /// Takes a descriptor over.

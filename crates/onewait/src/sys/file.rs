@@ -123,28 +123,40 @@ pub(crate) unsafe fn nonblocking_write(
     unsafe { positional(libc::SYS_pwritev2, fd, vectors, count, offset, libc::RWF_NOWAIT) }
 }
 
-/// Reads at `offset` (-1: at the descriptor's own position), waiting if need be: `preadv2(2)`.
+/// Reads at `offset` (-1: at the descriptor's own position), waiting if need be: `preadv2(2)`, with its flags.
 ///
 /// # Errors
 /// Those of `preadv2(2)`.
 ///
 /// # Safety
 /// As [`nonblocking_read`].
-pub(crate) unsafe fn read(fd: RawFd, vectors: *const libc::iovec, count: u32, offset: i64) -> Result<usize, Errno> {
+pub(crate) unsafe fn read(
+    fd: RawFd,
+    vectors: *const libc::iovec,
+    count: u32,
+    offset: i64,
+    flags: i32,
+) -> Result<usize, Errno> {
     // SAFETY: passed on to the caller.
-    unsafe { positional(libc::SYS_preadv2, fd, vectors, count, offset, 0) }
+    unsafe { positional(libc::SYS_preadv2, fd, vectors, count, offset, flags) }
 }
 
-/// Writes at `offset` (-1: at the descriptor's own position), waiting if need be: `pwritev2(2)`.
+/// Writes at `offset` (-1: at the descriptor's own position), waiting if need be: `pwritev2(2)`, with its flags.
 ///
 /// # Errors
 /// Those of `pwritev2(2)`.
 ///
 /// # Safety
 /// As [`nonblocking_write`].
-pub(crate) unsafe fn write(fd: RawFd, vectors: *const libc::iovec, count: u32, offset: i64) -> Result<usize, Errno> {
+pub(crate) unsafe fn write(
+    fd: RawFd,
+    vectors: *const libc::iovec,
+    count: u32,
+    offset: i64,
+    flags: i32,
+) -> Result<usize, Errno> {
     // SAFETY: passed on to the caller.
-    unsafe { positional(libc::SYS_pwritev2, fd, vectors, count, offset, 0) }
+    unsafe { positional(libc::SYS_pwritev2, fd, vectors, count, offset, flags) }
 }
 
 /// Reads or writes a length that cannot be: more than `ssize_t` holds, or beyond the last offset. Tells in what way the
@@ -246,7 +258,7 @@ pub(crate) fn has_own_timeout(fd: RawFd, is_read: bool) -> bool {
 ///
 /// # Errors
 /// EBADF, EMFILE.
-pub(crate) fn duplicate(fd: RawFd) -> Result<Descriptor, Errno> {
+pub fn duplicate(fd: RawFd) -> Result<Descriptor, Errno> {
     // SAFETY: no pointers; F_DUPFD_CLOEXEC makes a new descriptor.
     let high = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, super::own::HIGH) };
     // SAFETY: as above; the limit on descriptors may be too low for a high one.
@@ -260,14 +272,14 @@ pub(crate) fn duplicate(fd: RawFd) -> Result<Descriptor, Errno> {
 
 /// An `eventfd(2)` of our own.
 #[derive(Debug)]
-pub(crate) struct EventFd(OwnDescriptor);
+pub struct EventFd(OwnDescriptor);
 
 impl EventFd {
     /// A counter at 0, non-blocking, with a high descriptor number.
     ///
     /// # Errors
     /// EMFILE, ENFILE, ENOMEM.
-    pub(crate) fn new() -> Result<EventFd, Errno> {
+    pub fn new() -> Result<EventFd, Errno> {
         // SAFETY: no pointers.
         let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
         if fd < 0 {
@@ -278,7 +290,7 @@ impl EventFd {
     }
 
     /// Adds one: whoever polls the descriptor wakes. Async-signal-safe.
-    pub(crate) fn signal(&self) {
+    pub fn signal(&self) {
         let one: u64 = 1;
         // SAFETY: eight bytes at a valid address. It cannot fail but by the counter's overflow, after 2^64 signals.
         unsafe {

@@ -15,8 +15,9 @@ pub enum Wait {
     Interrupted,
 }
 
-/// Sleeps while `word` holds `expected`, at most until `deadline` (on the monotonic clock).
-pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, deadline: Option<&libc::timespec>) -> Wait {
+/// Sleeps while `word` holds `expected`, at most until `deadline` (on the monotonic clock). Without one, a sleep goes on after
+/// a handler that has SA_RESTART.
+pub fn futex_wait(word: &AtomicU32, expected: u32, deadline: Option<&libc::timespec>) -> Wait {
     let timeout = deadline.map_or(ptr::null(), ptr::from_ref);
     // SAFETY: `word` and the deadline live through the call; FUTEX_WAIT_BITSET takes an absolute monotonic time.
     let result = unsafe {

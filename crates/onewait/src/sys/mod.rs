@@ -8,20 +8,21 @@ mod descriptor;
 mod file;
 mod futex;
 mod own;
+mod raw;
 mod signals;
 mod thread;
 
 pub(crate) use clock::coarse_milliseconds;
-pub(crate) use descriptor::Descriptor;
-pub use file::{ESPIPE, FileId, FileKind, refused_transfer, status_flags};
+pub use descriptor::Descriptor;
+pub use file::{ESPIPE, EventFd, FileId, FileKind, duplicate, refused_transfer, status_flags};
 pub(crate) use file::{
-    EventFd, duplicate, fdatasync, fsync, has_own_timeout, has_size_limit, identify, nonblocking_read,
-    nonblocking_write, read, seekable, write,
+    fdatasync, fsync, has_own_timeout, has_size_limit, identify, nonblocking_read, nonblocking_write, read, seekable,
+    write,
 };
-pub(crate) use futex::futex_wait;
-pub use futex::{Wait, futex_wake};
+pub use futex::{Wait, futex_wait, futex_wake};
 pub(crate) use own::{OwnDescriptor, lift};
 pub use own::{await_transient, forget_own_descriptors, is_own_descriptor, next_own_descriptor, vacate};
+pub use raw::raw_syscall;
 pub use signals::MaskedSignals;
 pub(crate) use thread::count_threads;
 pub use thread::{Thread, Uncancellable, spawn};

@@ -9,7 +9,7 @@ use std::ptr;
 use std::sync::Arc;
 
 /// Requests that the context is made for. The system limits their sum over all processes (`fs.aio-max-nr`).
-const REQUESTS: libc::c_long = 256;
+const REQUESTS: usize = 256;
 
 const COMMAND_READ: u16 = 0;
 const COMMAND_WRITE: u16 = 1;
@@ -51,7 +51,7 @@ struct IoEvent {
 
 /// A context of native AIO. Any thread may submit; the readiness thread reaps.
 pub(super) struct NativeAio<S: Sink> {
-    context: libc::c_ulong,
+    context: usize,
     bell: EventFd,
     sink: Arc<S>,
 }
@@ -63,12 +63,10 @@ impl<S: Sink> NativeAio<S> {
     /// EAGAIN when the system's limit is reached, ENOSYS, EMFILE.
     pub(super) fn new(sink: Arc<S>) -> Result<NativeAio<S>, Errno> {
         let bell = EventFd::new()?;
-        let mut context: libc::c_ulong = 0;
+        let mut context: usize = 0;
+        let arguments = [REQUESTS, &raw mut context as usize, 0, 0, 0, 0];
         // SAFETY: the context is valid for writing.
-        let result = unsafe { libc::syscall(libc::SYS_io_setup, REQUESTS, &raw mut context) };
-        if result < 0 {
-            return Err(Errno::last());
-        }
+        unsafe { sys::raw_syscall(libc::SYS_io_setup, arguments) }?;
         Ok(NativeAio { context, bell, sink })
     }
 
@@ -92,6 +90,7 @@ impl<S: Sink> NativeAio<S> {
         }
         let mut request = Iocb {
             data: user_data,
+            rw_flags: operation.rw_flags,
             opcode,
             fd: operation.fd as u32,
             buffer: operation.address as u64,
@@ -102,8 +101,9 @@ impl<S: Sink> NativeAio<S> {
             ..Iocb::default()
         };
         let mut list = [&raw mut request];
+        let arguments = [self.context, 1, list.as_mut_ptr() as usize, 0, 0, 0];
         // SAFETY: one valid entry; the kernel copies it. Its buffer is valid by the contract of `Epoll::submit`.
-        unsafe { libc::syscall(libc::SYS_io_submit, self.context, 1 as libc::c_long, list.as_mut_ptr()) == 1 }
+        unsafe { sys::raw_syscall(libc::SYS_io_submit, arguments) == Ok(1) }
     }
 
     /// Tells the sink what has completed.
@@ -111,19 +111,12 @@ impl<S: Sink> NativeAio<S> {
         self.bell.drain();
         let mut events = [IoEvent::default(); 64];
         loop {
+            let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+            let (list, now) = (events.as_mut_ptr() as usize, ptr::from_ref(&now) as usize);
             // SAFETY: the events are valid for writing that many; no time is waited.
-            let count = unsafe {
-                let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-                libc::syscall(
-                    libc::SYS_io_getevents,
-                    self.context,
-                    0 as libc::c_long,
-                    events.len() as libc::c_long,
-                    events.as_mut_ptr(),
-                    ptr::from_ref(&now),
-                )
-            };
-            let Some(reaped) = usize::try_from(count).ok().and_then(|count| events.get(..count)) else { return };
+            let count =
+                unsafe { sys::raw_syscall(libc::SYS_io_getevents, [self.context, 0, events.len(), list, now, 0]) };
+            let Some(reaped) = count.ok().and_then(|count| events.get(..count)) else { return };
             for event in reaped {
                 self.sink.done(event.data, event.result as i32);
             }
@@ -138,7 +131,7 @@ impl<S: Sink> Drop for NativeAio<S> {
     fn drop(&mut self) {
         // SAFETY: the context is ours. The kernel waits for what is in flight.
         unsafe {
-            libc::syscall(libc::SYS_io_destroy, self.context);
+            let _ = sys::raw_syscall(libc::SYS_io_destroy, [self.context, 0, 0, 0, 0, 0]);
         }
     }
 }
