@@ -13,15 +13,31 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A program's eventfd, by a descriptor of our own.
-pub(super) struct Bell(Descriptor);
+pub(super) struct Bell {
+    fd: Descriptor,
+    /// Writing to it waits while its counter is full.
+    is_blocking: bool,
+}
 
 impl Bell {
-    /// Adds one to it. Async-signal-safe.
+    /// Adds one to it, unless its counter is full. Async-signal-safe.
     pub(super) fn ring(&self) {
+        if self.is_blocking && !self.has_room() {
+            return;
+        }
         let one: u64 = 1;
-        let arguments = [self.0.as_raw_fd() as usize, ptr::from_ref(&one) as usize, size_of::<u64>(), 0, 0, 0];
+        let arguments = [self.fd.as_raw_fd() as usize, ptr::from_ref(&one) as usize, size_of::<u64>(), 0, 0, 0];
         // SAFETY: eight bytes at a valid address.
         let _ = unsafe { sys::raw_syscall(libc::SYS_write, arguments) };
+    }
+
+    fn has_room(&self) -> bool {
+        let mut poll = libc::pollfd { fd: self.fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+        let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        let arguments = [&raw mut poll as usize, 1, ptr::from_ref(&now) as usize, 0, 0, 0];
+        // SAFETY: one valid entry, and a valid time.
+        let _ = unsafe { sys::raw_syscall(libc::SYS_ppoll, arguments) };
+        poll.revents & libc::POLLOUT != 0
     }
 }
 
@@ -50,12 +66,13 @@ impl Bells {
         if let Some(known) = known.get(&fd).filter(|known| known.is_current) {
             return Ok(Arc::clone(&known.bell));
         }
-        sys::status_flags(fd)?;
+        let flags = sys::status_flags(fd)?;
         if !is_eventfd(fd) {
             return Err(Errno::INVAL);
         }
         known.retain(|_, known| known.is_current);
-        let bell = Arc::new(Bell(sys::duplicate(fd).map_err(|_| Errno::AGAIN)?));
+        let is_blocking = flags & libc::O_NONBLOCK == 0;
+        let bell = Arc::new(Bell { fd: sys::duplicate(fd).map_err(|_| Errno::AGAIN)?, is_blocking });
         known.insert(fd, Known { bell: Arc::clone(&bell), is_current: true });
         self.count.store(known.len(), Ordering::Relaxed);
         Ok(bell)

@@ -5,7 +5,7 @@ use super::abi::{IoEvent, Iocb, SignalSet};
 use super::context::Held;
 use super::reap::{self, Wanted};
 use super::{cancel as cancelling, kernel, lifetime, submit as submitting};
-use crate::errno::guarded;
+use crate::errno::{Kept, guarded};
 use crate::process::{self, Process};
 use onewait::Errno;
 use std::ffi::c_long;
@@ -17,19 +17,34 @@ fn ours(handle: usize) -> Option<(&'static Process, Held)> {
     process.existing_contexts()?.find(handle).map(|context| (process, context))
 }
 
+/// Runs the body of a call, which leaves `errno` alone (rule 1).
+#[inline]
+fn within<T>(body: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
+    let _kept = Kept::new();
+    guarded(body)
+}
+
+/// Whether libaio's functions give 0 without asking: nothing is there, and the caller does not wait. Their numbers may be
+/// wrong then (rule 22).
+pub(super) fn is_empty_and_urgent(handle: usize, timeout: *const libc::timespec) -> bool {
+    // SAFETY: null, or a time.
+    let is_urgent = unsafe { timeout.as_ref() }.is_some_and(|timeout| timeout.tv_sec == 0 && timeout.tv_nsec == 0);
+    is_urgent && ours(handle).is_some_and(|(process, context)| reap::is_empty(process, &context))
+}
+
 /// `io_setup(2)`.
 ///
 /// # Safety
 /// The place is null, or valid for reading and writing.
 pub(super) unsafe fn setup(requests: u32, place: *mut usize) -> Result<usize, Errno> {
     // SAFETY: passed on to the caller.
-    guarded(|| unsafe { lifetime::setup(requests, place) }).map(|()| 0)
+    within(|| unsafe { lifetime::setup(requests, place) }).map(|()| 0)
 }
 
 /// `io_destroy(2)`.
 pub(super) fn destroy(handle: usize) -> Result<usize, Errno> {
     match ours(handle) {
-        Some((process, context)) => guarded(|| lifetime::destroy(process, &context)).map(|()| 0),
+        Some((process, context)) => within(|| lifetime::destroy(process, &context)).map(|()| 0),
         None => kernel::destroy(handle),
     }
 }
@@ -42,7 +57,7 @@ pub(super) fn destroy(handle: usize) -> Result<usize, Errno> {
 pub(super) unsafe fn submit(handle: usize, count: isize, list: *const *mut Iocb) -> Result<usize, Errno> {
     match ours(handle) {
         // SAFETY: passed on to the caller.
-        Some((process, context)) => guarded(|| unsafe { submitting::submit(process, &context, count, list) }),
+        Some((process, context)) => within(|| unsafe { submitting::submit(process, &context, count, list) }),
         // SAFETY: passed on to the caller.
         None => unsafe { kernel::submit(handle, count, list) },
     }
@@ -55,7 +70,7 @@ pub(super) unsafe fn submit(handle: usize, count: isize, list: *const *mut Iocb)
 pub(super) unsafe fn cancel(handle: usize, block: *mut Iocb, event: *mut IoEvent) -> Result<usize, Errno> {
     match ours(handle) {
         // SAFETY: passed on to the caller.
-        Some((process, context)) => guarded(|| Err(unsafe { cancelling::cancel(process, &context, block) })),
+        Some((process, context)) => within(|| Err(unsafe { cancelling::cancel(process, &context, block, event) })),
         None => kernel::cancel(handle, block, event),
     }
 }
@@ -73,7 +88,7 @@ pub(super) unsafe fn reap(
     mask: *const SignalSet,
 ) -> Result<usize, Errno> {
     match ours(handle) {
-        Some((process, context)) => guarded(|| {
+        Some((process, context)) => within(|| {
             let mask = SignalSet::checked(mask)?;
             let wanted = Wanted::new(range, events, timeout, mask)?;
             // SAFETY: passed on to the caller.

@@ -1,7 +1,8 @@
 //! `io_cancel`: what may wait for ever can be cancelled. The event comes through the ring, as with the kernel's.
 
-use super::abi::Iocb;
+use super::abi::{IoEvent, Iocb};
 use super::context::Held;
+use super::kernel;
 use crate::process::Process;
 use onewait::Errno;
 use onewait::aio::{Target, Verdict};
@@ -16,7 +17,7 @@ use std::sync::PoisonError;
 ///
 /// # Safety
 /// The block is null or a control block.
-pub(super) unsafe fn cancel(process: &Process, context: &Held, block: *const Iocb) -> Errno {
+pub(super) unsafe fn cancel(process: &Process, context: &Held, block: *const Iocb, event: *mut IoEvent) -> Errno {
     // SAFETY: by contract.
     let Some(key) = (unsafe { block.as_ref() }).map(|block| block.key) else { return Errno(libc::EFAULT) };
     if key != 0 {
@@ -27,6 +28,10 @@ pub(super) unsafe fn cancel(process: &Process, context: &Held, block: *const Ioc
     drop(masked);
     match found.map(|key| process.engine.cancel(Target::Request(key))) {
         Some(Verdict { cancelled: true, .. }) => Errno(libc::EINPROGRESS),
-        _ => Errno::INVAL,
+        // What was left to the kernel.
+        _ => match context.direct.existing().map(|kernel| kernel::cancel(kernel, block.cast_mut(), event)) {
+            Some(Err(errno)) => errno,
+            _ => Errno::INVAL,
+        },
     }
 }

@@ -96,8 +96,7 @@ impl Direct {
         let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         if self.context.load(Ordering::Acquire) == NONE {
             let mut context = NONE;
-            // Without something to kick with, a thread could sleep for ever.
-            let is_made = registry.ready().is_some() && kernel::setup(requests, &raw mut context).is_ok();
+            let is_made = kernel::setup(requests, &raw mut context).is_ok();
             if is_made {
                 registry.in_kernel.fetch_add(u64::from(requests), Ordering::Relaxed);
             }

@@ -16,6 +16,22 @@ fn returned(result: Result<usize, Errno>) -> c_int {
     result.map_or_else(|errno| -errno.0, |value| value as c_int)
 }
 
+/// Takes events the way that libaio does: it looks before it asks.
+#[inline]
+unsafe fn reap(
+    context: usize,
+    range: (isize, isize),
+    events: *mut IoEvent,
+    timeout: *const libc::timespec,
+    mask: *const SignalSet,
+) -> Result<usize, Errno> {
+    if !timeout.is_null() && calls::is_empty_and_urgent(context, timeout) {
+        return Ok(0);
+    }
+    // SAFETY: passed on to the caller.
+    unsafe { calls::reap(context, range, events, timeout, mask) }
+}
+
 macro_rules! export {
     ($function:ident as $versioned:literal) => {
         #[cfg(target_arch = "x86_64")]
@@ -91,7 +107,7 @@ unsafe extern "C" fn getevents(
     timeout: *const libc::timespec,
 ) -> c_int {
     // SAFETY: passed on to the caller.
-    returned(unsafe { calls::reap(context, (min as isize, max as isize), events, timeout, ptr::null()) })
+    returned(unsafe { reap(context, (min as isize, max as isize), events, timeout, ptr::null()) })
 }
 
 /// The first generation of `io_getevents`: it waits for one event at least.
@@ -102,7 +118,7 @@ unsafe extern "C" fn getevents_0_1(
     timeout: *const libc::timespec,
 ) -> c_int {
     // SAFETY: passed on to the caller.
-    returned(unsafe { calls::reap(context, (1, max as isize), events, timeout, ptr::null()) })
+    returned(unsafe { reap(context, (1, max as isize), events, timeout, ptr::null()) })
 }
 
 /// `io_pgetevents(2)` as libaio has it: as `io_getevents`, with another signal mask meanwhile.
@@ -116,7 +132,7 @@ unsafe extern "C" fn pgetevents(
 ) -> c_int {
     let set = SignalSet { mask, size: SignalSet::SIZE };
     // SAFETY: passed on to the caller.
-    returned(unsafe { calls::reap(context, (min as isize, max as isize), events, timeout, &raw const set) })
+    returned(unsafe { reap(context, (min as isize, max as isize), events, timeout, &raw const set) })
 }
 
 /// `io_queue_init(3)`: as `io_setup`, whatever the context is before.
@@ -142,7 +158,7 @@ unsafe extern "C" fn queue_run(context: usize) -> c_int {
 /// `io_queue_wait(3)`: as `io_getevents` for no events at all.
 unsafe extern "C" fn queue_wait(context: usize, timeout: *const libc::timespec) -> c_int {
     // SAFETY: no events are written.
-    returned(unsafe { calls::reap(context, (0, 0), ptr::null_mut(), timeout, ptr::null()) })
+    returned(unsafe { reap(context, (0, 0), ptr::null_mut(), timeout, ptr::null()) })
 }
 
 /// The first generation of `io_queue_wait`.

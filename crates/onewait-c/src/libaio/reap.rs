@@ -13,6 +13,10 @@ use onewait::counters::{Counters, Event};
 use onewait::sys::{self, Wait};
 use std::ptr;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// How long a thread sleeps in the kernel if there is no descriptor to wake it by.
+const NAP: Duration = Duration::from_millis(5);
 
 /// What a call asks for.
 pub(super) struct Wanted {
@@ -66,6 +70,14 @@ pub(super) unsafe fn reap(process: &Process, context: &Content, wanted: &Wanted)
         Counters::current().event(Event::InstantWait);
     }
     Ok(taken.end())
+}
+
+/// Whether there is nothing to be taken now.
+pub(super) fn is_empty(process: &Process, context: &Content) -> bool {
+    if context.is_in_engine() {
+        process.engine.poll();
+    }
+    !context.queue.is_filled() && !context.direct.has_news()
 }
 
 /// What was taken so far.
@@ -187,7 +199,9 @@ impl Taken<'_> {
             self.context.get_up(Bed::Kernel);
             return Ok(Slept::Woken);
         }
-        let left = until.left();
+        // What cannot be woken looks again by itself.
+        let is_nap = self.context.registry.ready().is_none();
+        let left = if is_nap { until.at_most(NAP).left() } else { until.left() };
         let timeout = left.as_ref().map_or(ptr::null(), ptr::from_ref);
         let (events, room) = self.rest();
         // SAFETY: by the contract of `reap`.
@@ -199,6 +213,7 @@ impl Taken<'_> {
                 Ok(match () {
                     () if reaped.all >= min => Slept::Woken,
                     () if until.is_over() => Slept::TimedOut,
+                    () if is_nap => Slept::Woken,
                     () => Slept::Interrupted,
                 })
             }

@@ -17,7 +17,8 @@ pub(crate) struct LibaioRequest {
     pub(super) bell: Option<Arc<Bell>>,
     /// What the operation's address points to, if it is vectored.
     pub(super) vectors: Option<Box<Vectors>>,
-    pub(super) is_poll: bool,
+    /// The events that a poll may report.
+    pub(super) polled: Option<u32>,
     /// Whether it is in the context's list of those that can be cancelled.
     pub(super) is_cancellable: bool,
 }
@@ -31,11 +32,13 @@ impl Payload for LibaioRequest {
                 cancellable.remove(&self.object);
             }
         }
-        let result = match outcome {
-            Ok(value) => value as i64,
+        let result = match (outcome, self.polled) {
+            // io_uring tells of POLLRDHUP unasked.
+            (Ok(mask), Some(polled)) => i64::from(mask as u32 & polled),
+            (Ok(value), None) => value as i64,
             // A poll that is cancelled has seen nothing (rule 32).
-            Err(Errno::CANCELED) if self.is_poll => 0,
-            Err(errno) => -i64::from(errno.0),
+            (Err(Errno::CANCELED), Some(_)) => 0,
+            (Err(errno), _) => -i64::from(errno.0),
         };
         self.context.complete(self.data, self.object, result);
         if let Some(vectors) = self.vectors {

@@ -16,7 +16,7 @@ use onewait::Errno;
 use onewait::aio::inline::{self, Attempt};
 use onewait::aio::{Outcome, Standing, Submission};
 use onewait::counters::Counters;
-use onewait::driver::operation::Operation;
+use onewait::driver::operation::{Code, Operation};
 use onewait::sys::{FileKind, MaskedSignals};
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
@@ -171,7 +171,11 @@ unsafe fn take_admitted(
     if !check::is_plain(block) {
         onewait::sys::status_flags(block.fd)?;
         if block.flags & FLAG_EVENTFD != 0 {
-            belongings.bell = Some(process.bells.find(block.event_fd)?);
+            match process.bells.find(block.event_fd) {
+                Ok(bell) => belongings.bell = Some(bell),
+                Err(Errno::AGAIN) => return leave_to_kernel(context),
+                Err(errno) => return Err(errno),
+            }
         }
     }
     // SAFETY: the program's block; the kernel writes this, too.
@@ -216,9 +220,20 @@ unsafe fn take_admitted(
                 return Err(Errno::INVAL);
             }
             let submission = Submission { operation, before, started, payload: () };
-            queue(process, context, address, block, submission, belongings).map(|()| Taken::Engine)
+            match queue(process, context, address, block, submission, belongings) {
+                Ok(()) => Ok(Taken::Engine),
+                Err(Errno::AGAIN) => leave_to_kernel(context),
+                Err(errno) => Err(errno),
+            }
         }
     }
+}
+
+/// There is too little of something for the engine. The kernel's own AIO, which may block, is better than nothing.
+#[cold]
+fn leave_to_kernel(context: &Held) -> Result<Taken, Errno> {
+    let kernel = context.direct.context(context.asked, context.registry);
+    kernel.map(|_| Taken::Direct).ok_or(Errno::AGAIN)
 }
 
 /// What the kernel says when a request is submitted, and not in its event.
@@ -269,8 +284,8 @@ fn queue(
     }
     let key = process.engine.reserve().inspect_err(|_| context.leave_engine())?;
     let Submission { operation, before, started, .. } = submission;
-    let is_poll = block.opcode == command::POLL;
-    let is_cancellable = is_poll || operation.is_stream();
+    let polled = (operation.code == Code::Poll).then_some(operation.length);
+    let is_cancellable = polled.is_some() || operation.is_stream();
     let object = address as u64;
     if is_cancellable {
         let _masked = MaskedSignals::new();
@@ -285,7 +300,7 @@ fn queue(
         object,
         bell: belongings.bell,
         vectors: belongings.vectors,
-        is_poll,
+        polled,
         is_cancellable,
     });
     let submission = Submission { operation, before, started, payload };

@@ -45,6 +45,12 @@ impl Until {
         self.deadline().is_some_and(|deadline| deadline <= Instant::now())
     }
 
+    /// Until then, or until so much time from now if that is sooner.
+    pub(super) fn at_most(self, time: Duration) -> Until {
+        let soon = Instant::now() + time;
+        Until::Then(self.deadline().map_or(soon, |deadline| deadline.min(soon)))
+    }
+
     /// How much time is left; `None` for ever.
     pub(super) fn left(self) -> Option<libc::timespec> {
         let left = self.deadline()?.saturating_duration_since(Instant::now());
