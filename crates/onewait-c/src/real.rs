@@ -29,14 +29,31 @@ impl Real {
 
 /// Calls the next library's function of that name; if there is none, `$missing` is the value.
 macro_rules! call_real {
-    ($name:literal as $type:ty, ($($argument:expr),*), $missing:expr) => {{
-        static REAL: $crate::real::Real = $crate::real::Real::new($name);
+    ($name:literal as $type:ty, $arguments:tt, $missing:expr) => {
+        $crate::real::call_real!(@ $crate::real::Real::new($name), $type, $arguments, $missing)
+    };
+    // By a name that a macro was given.
+    ($name:ident as $type:ty, $arguments:tt, $missing:expr) => {
+        $crate::real::call_real!(
+            @ $crate::real::Real::new($crate::real::c_name(concat!(stringify!($name), "\0"))), $type, $arguments, $missing
+        )
+    };
+    (@ $real:expr, $type:ty, ($($argument:expr),*), $missing:expr) => {{
+        static REAL: $crate::real::Real = $real;
         match REAL.find() {
             // SAFETY: the next function of this name has this type: it is the one that ours stands in front of.
             Some(address) => unsafe { std::mem::transmute::<*mut std::ffi::c_void, $type>(address)($($argument),*) },
             None => $missing,
         }
     }};
+}
+
+/// A name that ends with a zero.
+pub(crate) const fn c_name(name: &'static str) -> &'static CStr {
+    match CStr::from_bytes_with_nul(name.as_bytes()) {
+        Ok(name) => name,
+        Err(_) => panic!("a name with no zero at its end"),
+    }
 }
 
 pub(crate) use call_real;

@@ -3,6 +3,7 @@
 mod bench;
 mod driver;
 mod library;
+mod only;
 mod run;
 mod say;
 mod stats;
@@ -21,7 +22,7 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  onewait run -- fio job.fio           Run fio with its POSIX AIO on the onewait engine
+  onewait run -- fio job.fio           Run fio with its POSIX AIO or libaio on the onewait engine
   onewait run --stats -- fio job.fio   The same, and tell at the end what it did
   onewait bench aio                    See what that brings on this machine's disk
   LD_PRELOAD=$(onewait library) prog   What `run` does, by hand

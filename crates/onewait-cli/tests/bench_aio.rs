@@ -96,17 +96,18 @@ fn every_row_is_measured_or_named_with_its_reason() {
     let report = json(&output);
     let rows = report["rows"].as_array().expect("rows");
     let skipped = report["skipped"].as_array().expect("skipped rows");
-    assert_eq!(rows.len() + skipped.len(), 18, "{report}");
+    assert_eq!(rows.len() + skipped.len(), 36, "{report}");
     assert_eq!(report["failed"], serde_json::json!([]));
     for row in rows {
-        for side in ["glibc", "onewait"] {
+        let original = if row["calls"] == "libaio" { "native" } else { "glibc" };
+        for side in [original, "onewait"] {
             let side = &row[side];
             let [low, middle, high] = ["iops_min", "iops", "iops_max"].map(|name| side[name].as_f64().expect(name));
             assert!(0.0 < low && low <= middle && middle <= high, "{row}");
             assert!(side["cpu_us"].as_f64().is_some_and(|cpu| cpu > 0.0), "{row}");
         }
-        let ratio = row["onewait"]["iops"].as_f64().unwrap_or(0.0) / row["glibc"]["iops"].as_f64().unwrap_or(0.0);
-        assert!((row["onewait_over_glibc"].as_f64().expect("a ratio") - ratio).abs() < 0.001, "{row}");
+        let ratio = row["onewait"]["iops"].as_f64().unwrap_or(0.0) / row[original]["iops"].as_f64().unwrap_or(0.0);
+        assert!((row[format!("onewait_over_{original}")].as_f64().expect("a ratio") - ratio).abs() < 0.001, "{row}");
         assert_eq!(row["io_uring"].is_null(), report["io_uring_refused"].is_string(), "{row}");
     }
     assert!(skipped.iter().all(|row| row["reason"].is_string()), "{report}");
@@ -121,16 +122,16 @@ fn a_file_system_in_memory_has_its_impossible_rows_named() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     let table = text(&output.stdout);
     assert!(table.contains("cached read") && table.contains("cached write"), "{table}");
-    assert!(table.contains("Not possible here: O_DIRECT read, depth 1, 32, 128"), "{table}");
+    assert!(table.contains("Not possible here: aio.h: O_DIRECT read, depth 1, 32, 128"), "{table}");
     assert!(table.contains("tmpfs has no O_DIRECT"), "{table}");
-    assert!(table.contains("Not possible here: uncached read, depth 1, 32, 128"), "{table}");
+    assert!(table.contains("Not possible here: aio.h: uncached read, depth 1, 32, 128"), "{table}");
     assert!(directory.is_empty());
 }
 
 #[test]
 fn only_the_rows_asked_for_are_measured() {
     let directory = Directory::on_disk("only");
-    let mut bench = directory.bench("--size 4M --runs 1 --seconds 0.02 --json --only reads,cached,1,depth=32");
+    let mut bench = directory.bench("--size 4M --runs 1 --seconds 0.02 --json --only libaio,reads,cached,1,depth=32");
     let report = json(&bench.output().expect("onewait"));
     let depths: Vec<_> = report["rows"].as_array().expect("rows").iter().map(|row| row["depth"].clone()).collect();
     assert_eq!(depths, [1, 32]);
@@ -140,7 +141,8 @@ fn only_the_rows_asked_for_are_measured() {
 fn each_driver_can_be_asked_for() {
     let directory = Directory::on_disk("driver");
     for driver in ["uring", "epoll"] {
-        let options = format!("--size 4M --runs 1 --seconds 0.02 --json --only reads,cached,32 --driver {driver}");
+        let options =
+            format!("--size 4M --runs 1 --seconds 0.02 --json --only posix,reads,cached,32 --driver {driver}");
         let output = directory.bench(&options).output().expect("onewait");
         let report = json(&output);
         // A driver that this machine does not have is an error, which names the row: no other one stands in for it.
@@ -155,7 +157,7 @@ fn each_driver_can_be_asked_for() {
 fn a_library_in_the_users_environment_is_not_in_front_of_the_original() {
     let directory = Directory::on_disk("preload");
     let library = Command::new(env!("CARGO_BIN_EXE_onewait")).arg("library").output().expect("onewait library");
-    let mut bench = directory.bench("--size 4M --runs 1 --seconds 0.02 --json --only reads,cached,1");
+    let mut bench = directory.bench("--size 4M --runs 1 --seconds 0.02 --json --only libaio,reads,cached,1");
     // A child that finds the library where it must not be ends with an error, and so does the row.
     let output = bench.env("LD_PRELOAD", text(&library.stdout).trim()).output().expect("onewait");
     assert!(output.status.success(), "{} {}", text(&output.stdout), text(&output.stderr));

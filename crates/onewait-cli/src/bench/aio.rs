@@ -16,9 +16,9 @@ use std::path::PathBuf;
 use std::process::{ExitCode, exit};
 use std::time::Duration;
 
-/// Compare a small AIO program against glibc, through onewait, and on bare io_uring
+/// Compare a small AIO program as it is, through onewait, and on bare io_uring
 ///
-/// The same program reads and writes 4 KiB blocks of a test file in random order: cached, uncached (buffered, but not in
+/// The program speaks <aio.h>, which glibc serves, and libaio, which the kernel's native AIO serves. It reads and writes 4 KiB blocks of a test file in random order: cached, uncached (buffered, but not in
 /// the page cache) and with O_DIRECT, with 1, 32 and 128 requests in flight. The runs of the sides alternate, so that
 /// what else happens on the machine meets them all.
 #[derive(Debug, Args)]
@@ -35,7 +35,7 @@ pub(crate) struct AioArgs {
     /// Seconds of each run
     #[arg(long, default_value_t = 0.4, value_parser = seconds)]
     seconds: f64,
-    /// Only these rows: any of reads, writes, cached, uncached, direct, 1, 32, 128, separated by commas
+    /// Only these rows: any of posix, libaio, reads, writes, cached, uncached, direct, 1, 32, 128, separated by commas
     #[arg(long, value_name = "WORDS", value_delimiter = ',')]
     only: Vec<Word>,
     /// The driver that onewait uses, instead of the best one that works

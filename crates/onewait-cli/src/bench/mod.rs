@@ -1,7 +1,7 @@
 //! `onewait bench`: what onewait brings, measured where it will be used.
 //!
-//! `bench aio` ([`aio`]) runs one small program ([`worker`]) many times, as a child: against glibc, with libonewait.so in
-//! front of it, and once more on bare io_uring, which is the limit. [`row`] lists what is measured, [`file`] owns the
+//! `bench aio` ([`aio`]) runs one small program ([`worker`]) many times, as a child: on glibc's AIO and on
+//! the kernel's, on both with libonewait.so in front of it, and once more on bare io_uring, which is the limit. [`row`] lists what is measured, [`file`] owns the
 //! file it happens on, [`side`] starts a child, and [`report`] makes medians and a table out of what the children print.
 
 mod aio;

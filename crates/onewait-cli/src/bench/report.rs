@@ -1,6 +1,6 @@
 //! Medians, spreads and ratios, as a table for people or JSON for machines.
 
-use super::row::Row;
+use super::row::{Calls, Row};
 use super::side::Side;
 use super::worker::Measured;
 use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
@@ -84,17 +84,19 @@ impl Report {
     pub(crate) fn json(&self, setting: Value) -> Value {
         let rows = self.rows.iter().map(|outcome| {
             let side = |side| outcome.summary(side).map(|summary| summary.json());
+            let original = outcome.row.calls.original();
             json!({
+                "calls": outcome.row.calls,
                 "op": outcome.row.op, "cache": outcome.row.cache, "depth": outcome.row.depth,
-                "glibc": side(Side::Glibc), "onewait": side(Side::Onewait), "io_uring": side(Side::Uring),
-                "onewait_over_glibc": outcome.ratio(Side::Glibc).map(|ratio| round(ratio, 3)),
+                original: side(Side::Original), "onewait": side(Side::Onewait), "io_uring": side(Side::Uring),
+                format!("onewait_over_{original}"): outcome.ratio(Side::Original).map(|ratio| round(ratio, 3)),
                 "onewait_over_io_uring": outcome.ratio(Side::Uring).map(|ratio| round(ratio, 3)),
             })
         });
         let without = |rows: &[(Row, String)]| -> Value {
             let each = |(row, reason): &(Row, String)| {
-                let (op, cache, depth) = (row.op, row.cache, row.depth);
-                json!({ "op": op, "cache": cache, "depth": depth, "reason": reason })
+                let Row { calls, op, cache, depth } = *row;
+                json!({ "calls": calls, "op": op, "cache": cache, "depth": depth, "reason": reason })
             };
             rows.iter().map(each).collect()
         };
@@ -110,8 +112,13 @@ impl Report {
     /// For people.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
+        for calls in [Calls::Posix, Calls::Libaio] {
+            let rows: Vec<&Outcome> = self.rows.iter().filter(|outcome| outcome.row.calls == calls).collect();
+            if !rows.is_empty() {
+                let _ = writeln!(text, "{}\n", self.table(calls, &rows));
+            }
+        }
         if !self.rows.is_empty() {
-            let _ = writeln!(text, "{}", self.table());
             text += "Thousand requests a second: medians ± half of the spread. CPU: µs a request, all threads.\n";
         }
         if let Some(reason) = &self.no_uring {
@@ -125,16 +132,20 @@ impl Report {
         text
     }
 
-    fn table(&self) -> Table {
+    /// The rows of one kind of calls.
+    fn table(&self, calls: Calls, rows: &[&Outcome]) -> Table {
         let mut table = Table::new();
         table.load_style(TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─')));
         let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
-        let names = ["depth", "glibc", "onewait", "io_uring", "onewait\n/ glibc", "onewait\n/ io_uring"];
-        let cpu = ["CPU\nglibc", "CPU\nonewait", "CPU\nio_uring"];
-        let mut header = vec![Cell::new("4 KiB")];
-        header.extend(names.into_iter().chain(cpu).map(|name| right(name.into())));
+        let sides = Side::ALL.map(|side| side.name(calls).to_owned());
+        let mut names = vec!["depth".to_owned()];
+        names.extend(sides.clone());
+        names.extend([Side::Original, Side::Uring].map(|side| format!("onewait\n/ {}", side.name(calls))));
+        names.extend(sides.map(|side| format!("CPU\n{side}")));
+        let mut header = vec![Cell::new(format!("{calls}, 4 KiB"))];
+        header.extend(names.into_iter().map(right));
         table.set_header(header);
-        for outcome in &self.rows {
+        for outcome in rows {
             let summaries = Side::ALL.map(|side| outcome.summary(side));
             let none = || if self.no_uring.is_some() { "refused".to_owned() } else { "–".to_owned() };
             let mut cells = vec![
@@ -143,7 +154,7 @@ impl Report {
             ];
             cells.extend(summaries.iter().map(|s| right(s.as_ref().map_or_else(none, Summary::text))));
             let ratio = |side| outcome.ratio(side).map_or("–".to_owned(), |ratio| format!("{ratio:.2}×"));
-            cells.push(right(ratio(Side::Glibc)));
+            cells.push(right(ratio(Side::Original)));
             cells.push(right(ratio(Side::Uring)));
             let cpu = |s: &Option<Summary>| s.as_ref().map_or("–".to_owned(), |s| significant(median(&s.cpu)));
             cells.extend(summaries.iter().map(|s| right(cpu(s))));
@@ -158,7 +169,7 @@ fn together(rows: &[(Row, String)]) -> Vec<(String, &str)> {
     let mut groups: Vec<(String, &str, Row)> = Vec::new();
     for (row, reason) in rows {
         match groups.iter_mut().find(|(_, said, _)| said == reason) {
-            Some((names, _, last)) if (last.op, last.cache) == (row.op, row.cache) => {
+            Some((names, _, last)) if (last.calls, last.op, last.cache) == (row.calls, row.op, row.cache) => {
                 let _ = write!(names, ", {}", row.depth);
             }
             Some((names, _, last)) => {
@@ -202,7 +213,7 @@ mod tests {
     }
 
     fn report() -> Report {
-        let row = Row { op: Op::Read, cache: Cache::Cached, depth: 32 };
+        let row = Row { calls: Calls::Posix, op: Op::Read, cache: Cache::Cached, depth: 32 };
         let runs = [runs(&[1000, 3000, 2000]), runs(&[8000, 8000, 9000]), Vec::new()];
         Report {
             rows: vec![Outcome { row, runs }],
@@ -228,14 +239,15 @@ mod tests {
         let text = report().text();
         assert!(text.contains("refused") && text.contains("Operation not permitted"), "{text}");
         assert!(text.contains("4.00×") && text.contains("2.00 ±50 %"), "{text}");
-        assert!(text.contains("Not possible here: O_DIRECT read, depth 32: no"), "{text}");
+        assert!(text.contains("Not possible here: aio.h: O_DIRECT read, depth 32: no"), "{text}");
     }
 
     #[test]
     fn rows_with_one_reason_share_a_line() {
-        let row = |op, depth| (Row { op, cache: Cache::Direct, depth }, "no".to_owned());
+        let row = |op, depth| (Row { calls: Calls::Libaio, op, cache: Cache::Direct, depth }, "no".to_owned());
         let rows = [row(Op::Read, 1), row(Op::Read, 32), row(Op::Write, 1)];
-        assert_eq!(together(&rows), [("O_DIRECT read, depth 1, 32 · O_DIRECT write, depth 1".to_owned(), "no")]);
+        let names = "libaio: O_DIRECT read, depth 1, 32 · libaio: O_DIRECT write, depth 1";
+        assert_eq!(together(&rows), [(names.to_owned(), "no")]);
     }
 
     #[test]

@@ -11,6 +11,35 @@ pub(crate) const BLOCK: usize = 4096;
 /// The depths that are measured: a program that waits for each request, a busy one, and a saturated one.
 const DEPTHS: [usize; 3] = [1, 32, 128];
 
+/// By which calls a program asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Calls {
+    /// Those of `<aio.h>`.
+    Posix,
+    /// Those of libaio.
+    Libaio,
+}
+
+impl Calls {
+    /// Who serves them without onewait.
+    pub(crate) fn original(self) -> &'static str {
+        match self {
+            Calls::Posix => "glibc",
+            Calls::Libaio => "native",
+        }
+    }
+}
+
+impl fmt::Display for Calls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Calls::Posix => "aio.h",
+            Calls::Libaio => "libaio",
+        })
+    }
+}
+
 /// What a request does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -57,6 +86,7 @@ impl fmt::Display for Cache {
 /// One row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) struct Row {
+    pub(crate) calls: Calls,
     pub(crate) op: Op,
     pub(crate) cache: Cache,
     pub(crate) depth: usize,
@@ -64,23 +94,21 @@ pub(crate) struct Row {
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}, depth {}", self.cache, self.op, self.depth)
+        write!(f, "{}: {} {}, depth {}", self.calls, self.cache, self.op, self.depth)
     }
 }
 
 /// All rows that pass `only`; no words at all mean every row.
 pub(crate) fn rows(only: &[Word]) -> Vec<Row> {
     let mut rows = Vec::new();
-    for op in [Op::Read, Op::Write] {
-        for cache in Cache::ALL {
-            for depth in DEPTHS {
-                let row = Row { op, cache, depth };
-                if passes(only, row) {
-                    rows.push(row);
-                }
+    for calls in [Calls::Posix, Calls::Libaio] {
+        for op in [Op::Read, Op::Write] {
+            for cache in Cache::ALL {
+                rows.extend(DEPTHS.map(|depth| Row { calls, op, cache, depth }));
             }
         }
     }
+    rows.retain(|row| passes(only, *row));
     rows
 }
 
@@ -91,7 +119,8 @@ fn passes(only: &[Word], row: Row) -> bool {
         let mut words = only.iter().filter(|word| kind(word)).peekable();
         words.peek().is_none() || words.any(hit)
     };
-    kind(|w| matches!(w, Word::Op(_)), &|w| *w == Word::Op(row.op))
+    kind(|w| matches!(w, Word::Calls(_)), &|w| *w == Word::Calls(row.calls))
+        && kind(|w| matches!(w, Word::Op(_)), &|w| *w == Word::Op(row.op))
         && kind(|w| matches!(w, Word::Cache(_)), &|w| *w == Word::Cache(row.cache))
         && kind(|w| matches!(w, Word::Depth(_)), &|w| *w == Word::Depth(row.depth))
 }
@@ -99,6 +128,7 @@ fn passes(only: &[Word], row: Row) -> bool {
 /// One word of `--only`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Word {
+    Calls(Calls),
     Op(Op),
     Cache(Cache),
     Depth(usize),
@@ -109,6 +139,8 @@ impl FromStr for Word {
 
     fn from_str(word: &str) -> Result<Word, String> {
         Ok(match word {
+            "posix" => Word::Calls(Calls::Posix),
+            "libaio" => Word::Calls(Calls::Libaio),
             "read" | "reads" => Word::Op(Op::Read),
             "write" | "writes" => Word::Op(Op::Write),
             "cached" => Word::Cache(Cache::Cached),
@@ -116,7 +148,7 @@ impl FromStr for Word {
             "direct" | "O_DIRECT" => Word::Cache(Cache::Direct),
             _ => match word.strip_prefix("depth=").unwrap_or(word).parse() {
                 Ok(depth) if DEPTHS.contains(&depth) => Word::Depth(depth),
-                _ => return Err("one of reads, writes, cached, uncached, direct, 1, 32, 128".into()),
+                _ => return Err("one of posix, libaio, reads, writes, cached, uncached, direct, 1, 32, 128".into()),
             },
         })
     }
@@ -133,14 +165,14 @@ mod tests {
 
     #[test]
     fn every_row_without_a_filter() {
-        assert_eq!(rows(&[]).len(), 18);
+        assert_eq!(rows(&[]).len(), 36);
     }
 
     #[test]
     fn words_of_one_kind_widen_and_of_two_narrow() {
-        assert_eq!(only("reads").len(), 9);
-        assert_eq!(only("reads,cached,direct").len(), 6);
-        assert_eq!(only("writes,direct,depth=32").len(), 1);
+        assert_eq!(only("reads").len(), 18);
+        assert_eq!(only("reads,cached,direct").len(), 12);
+        assert_eq!(only("libaio,writes,direct,depth=32").len(), 1);
     }
 
     #[test]

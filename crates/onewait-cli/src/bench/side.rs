@@ -1,6 +1,6 @@
-//! The sides that are compared: the same program against glibc, through onewait, and on bare io_uring.
+//! The sides that are compared: the same program on the system as it is, through onewait, and on bare io_uring.
 
-use super::row::Row;
+use super::row::{Calls, Row};
 use super::worker::Measured;
 use crate::driver::Driver;
 use clap::ValueEnum;
@@ -15,17 +15,19 @@ use std::process::{Command, Stdio};
 /// Who does the I/O.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
-    Glibc,
+    /// Who serves the calls without onewait.
+    Original,
     Onewait,
     Uring,
 }
 
 impl Side {
-    pub(crate) const ALL: [Side; 3] = [Side::Glibc, Side::Onewait, Side::Uring];
+    pub(crate) const ALL: [Side; 3] = [Side::Original, Side::Onewait, Side::Uring];
 
-    pub(crate) fn name(self) -> &'static str {
+    /// What it is called in rows of these calls.
+    pub(crate) fn name(self, calls: Calls) -> &'static str {
         match self {
-            Side::Glibc => "glibc",
+            Side::Original => calls.original(),
             Side::Onewait => "onewait",
             Side::Uring => "io_uring",
         }
@@ -53,7 +55,7 @@ pub(crate) struct Children {
 impl Children {
     /// Runs the program once.
     pub(crate) fn run(&self, side: Side, row: Row, region: u64, seed: u64) -> Result<Measured, Failure> {
-        let failed = |message: String| Failure::Failed(format!("{}: {message}", side.name()));
+        let failed = |message: String| Failure::Failed(format!("{}: {message}", side.name(row.calls)));
         let output = self
             .command(side, row, region, seed)
             .output()
@@ -78,7 +80,11 @@ impl Children {
     fn command(&self, side: Side, row: Row, region: u64, seed: u64) -> Command {
         // This very binary, also when its file was replaced in the meantime.
         let mut command = Command::new("/proc/self/exe");
-        let engine = if side == Side::Uring { "uring" } else { "posix" };
+        let engine = match (side, row.calls) {
+            (Side::Uring, _) => "uring",
+            (_, Calls::Posix) => "posix",
+            (_, Calls::Libaio) => "libaio",
+        };
         command.args(["bench", "worker", "--engine", engine]).arg("--file").arg(&self.file);
         let value = |value: &dyn ValueName| value.name();
         command.args(["--op", &value(&row.op), "--cache", &value(&row.cache)]);
@@ -112,11 +118,11 @@ impl Children {
         let ours = provider.is_some_and(|provider| same(provider, &self.library));
         match (side, provider) {
             (Side::Onewait, provider) if !ours => Err(format!(
-                "the library is not in front of the program: its aio_read is {}'s, not {}'s",
+                "the library is not in front of the program: its calls are {}'s, not {}'s",
                 provider.unwrap_or(Path::new("an unknown object")).display(),
                 self.library.display()
             )),
-            (Side::Glibc, Some(provider)) if ours || named_onewait(provider.as_os_str().as_bytes()) => {
+            (Side::Original, Some(provider)) if ours || named_onewait(provider.as_os_str().as_bytes()) => {
                 Err(format!("the program without the library has it all the same: {}", provider.display()))
             }
             _ => Ok(()),

@@ -16,6 +16,7 @@ mod supervise;
 
 use crate::driver::Driver;
 use crate::library;
+use crate::only::Only;
 use crate::say;
 use crate::stats::{self, Watch};
 use onewait::Choice;
@@ -33,7 +34,8 @@ pub(crate) const OWN_FAILURE: u8 = 125;
 
 /// Run a program with the onewait engine behind its AIO calls
 ///
-/// The program is not changed: the system's loader puts libonewait.so in front of it, and its calls of <aio.h> go there.
+/// The program is not changed: the system's loader puts libonewait.so in front of it, and its calls of <aio.h> and libaio go
+/// there.
 /// It runs in place of onewait, with the same process number, terminal, signals and exit status.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "onewait run [OPTIONS] [--] PROGRAM [ARGS]...", after_help = DETAILS)]
@@ -41,6 +43,10 @@ pub(crate) struct RunArgs {
     /// Use this driver and no other; without it, uring if the system allows it, else epoll
     #[arg(long, value_enum, value_name = "DRIVER")]
     driver: Option<Driver>,
+
+    /// Serve only these calls; without it, all
+    #[arg(long, value_enum, value_name = "CALLS")]
+    only: Option<Only>,
 
     /// Report at the end what the program's AIO did: requests, bytes, errors, latency, driver
     #[arg(long, value_enum, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
@@ -59,6 +65,7 @@ const DETAILS: &str = "\
 Examples:
   onewait run -- fio --name=a --ioengine=posixaio --rw=randread --size=1G
   onewait run --stats -- ./server --port 80
+  onewait run --only libaio -- ./database
   onewait run --stats=json --stats-file=aio.json -- ./job
   onewait run --driver epoll -- ./job      without io_uring, as in most containers
 
@@ -138,6 +145,9 @@ fn start(args: RunArgs) -> Result<ExitCode, Failure> {
     command.env(environment::PRELOAD_VARIABLE, environment::preload(&library));
     if let Some(driver) = args.driver {
         driver.name_to(&mut command);
+    }
+    if let Some(only) = args.only {
+        only.name_to(&mut command);
     }
     match (args.stats, args.stats_file) {
         (None, None) => Err(replace_ourselves(command, &path)),

@@ -11,6 +11,7 @@
 //! | `requests` | by kind (`read`, `write`, `fsync`, `poll`, `nop`): `submitted`, `completed`, `failed`, `bytes`, and `latency_ns` (`p50`, `p99`, `max`; null if nothing was timed) |
 //! | `routes` | requests by the way they went: `inline`, `own_ring`, `engine_ring`, `thread_pool`, `native_aio`, `readiness` |
 //! | `batches` | batches handed to the kernel, by size: `min`, `max` (null: no limit), `count`; sizes that never came are left out |
+//! | `libaio` | contexts of libaio's: `contexts` that the engine served, `contexts_left_to_kernel`, and `why` (null if there were none) |
 //! | `events` | `waits_slept`, `waits_instant`, `cancelled`, `notifications`, `notification_retries`, `limits_hit`, `doorbells`, `handovers` |
 
 use super::{End, Run, batch_sizes};
@@ -23,7 +24,6 @@ pub(super) fn report(run: &Run<'_>) -> String {
         End::Exit(status) => (Some(status), None),
         End::Signal(signal) => (None, Some(signal)),
     };
-    let processes = figures.events.iter().find(|(event, _)| *event == Event::Process).map_or(0, |(_, count)| *count);
     let requests = figures.kinds.iter().map(|kind| (kind_key(kind.kind).into(), of_kind(kind)));
     let routes = figures.routes.iter().map(|(route, count)| (route_key(*route).into(), json!(count)));
     let events = figures.events.iter().filter_map(|(event, count)| Some((event_key(*event)?.into(), json!(count))));
@@ -37,7 +37,7 @@ pub(super) fn report(run: &Run<'_>) -> String {
         "exit_status": exit_status,
         "signal": signal,
         "elapsed_seconds": run.elapsed.as_secs_f64(),
-        "processes": processes,
+        "processes": run.count(Event::Process),
         "driver": {
             "uring": figures.used_uring,
             "epoll": figures.used_epoll,
@@ -47,6 +47,11 @@ pub(super) fn report(run: &Run<'_>) -> String {
         "routes": routes.collect::<Map<String, Value>>(),
         "batches": batches.collect::<Vec<Value>>(),
         "events": events.collect::<Map<String, Value>>(),
+        "libaio": {
+            "contexts": run.count(Event::Context),
+            "contexts_left_to_kernel": run.count(Event::PassedContext),
+            "why": (!figures.passed.is_empty()).then_some(&figures.passed),
+        },
     });
     format!("{report}\n")
 }
@@ -83,7 +88,7 @@ fn route_key(route: Route) -> &'static str {
     }
 }
 
-/// Processes have a key of their own, outside the events.
+/// Processes and contexts have keys of their own, outside the events.
 fn event_key(event: Event) -> Option<&'static str> {
     Some(match event {
         Event::SleepingWait => "waits_slept",
@@ -94,7 +99,7 @@ fn event_key(event: Event) -> Option<&'static str> {
         Event::LimitHit => "limits_hit",
         Event::Doorbell => "doorbells",
         Event::Handover => "handovers",
-        Event::Process => return None,
+        Event::Process | Event::Context | Event::PassedContext => return None,
     })
 }
 
@@ -111,6 +116,8 @@ mod tests {
         counters.driver(true, "io_uring works");
         counters.event(Event::Process);
         counters.event(Event::Doorbell);
+        counters.event(Event::PassedContext);
+        counters.passed("it reads the ring");
         counters.submitted(Kind::Read, Route::OwnRing);
         counters.completed(Kind::Read, 4096);
         counters.latency(Kind::Read, 10_000);
@@ -133,5 +140,7 @@ mod tests {
         assert_eq!(report["batches"], json!([{ "min": 2, "max": 3, "count": 1 }]));
         assert_eq!(report["events"]["doorbells"], 1);
         assert_eq!(report["events"]["processes"], Value::Null);
+        let libaio = json!({ "contexts": 0, "contexts_left_to_kernel": 1, "why": "it reads the ring" });
+        assert_eq!(report["libaio"], libaio);
     }
 }

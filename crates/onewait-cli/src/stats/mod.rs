@@ -6,7 +6,7 @@
 mod json;
 mod text;
 
-use onewait::counters::{STATS_VARIABLE, SharedCounters, Snapshot};
+use onewait::counters::{Event, STATS_VARIABLE, SharedCounters, Snapshot};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
@@ -94,6 +94,10 @@ impl Watch {
 impl Run<'_> {
     fn requests(&self) -> u64 {
         self.figures.kinds.iter().map(|kind| kind.submitted).sum()
+    }
+
+    fn count(&self, event: Event) -> u64 {
+        self.figures.events.iter().find(|(other, _)| *other == event).map_or(0, |(_, count)| *count)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The report for people.
 
 use super::{End, Run, batch_sizes};
-use onewait::counters::KindSnapshot;
+use onewait::counters::{Event, KindSnapshot};
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -19,10 +19,14 @@ fn write(out: &mut String, run: &Run<'_>) -> std::fmt::Result {
         End::Signal(signal) => format!("was ended by signal {signal}"),
     };
     writeln!(out, "\nonewait: {} {ending} after {}", run.program.display(), duration(run.elapsed))?;
+    if !figures.passed.is_empty() {
+        let contexts = number(run.count(Event::PassedContext));
+        line(out, "libaio", &format!("contexts left to the kernel {contexts}: {}", figures.passed))?;
+    }
     if run.requests() == 0 {
         return writeln!(
             out,
-            "  It made no AIO call (aio_read, aio_write, lio_listio …): onewait changed nothing for it."
+            "  It made no AIO call that onewait serves (aio_read, lio_listio, io_submit …): nothing was changed for it."
         );
     }
     let driver = match (figures.used_uring, figures.used_epoll) {
@@ -47,7 +51,8 @@ fn write(out: &mut String, run: &Run<'_>) -> std::fmt::Result {
         "batches",
         &list(figures.batches.iter().enumerate().map(|(bucket, count)| (batch_name(bucket), *count))),
     )?;
-    line(out, "events", &list(figures.events.iter().map(|(event, count)| (event.name().to_string(), *count))))
+    let events = figures.events.iter().filter(|(event, _)| *event != Event::PassedContext);
+    line(out, "events", &list(events.map(|(event, count)| (event.name().to_string(), *count))))
 }
 
 fn row(kind: &KindSnapshot) -> String {
@@ -132,6 +137,15 @@ mod tests {
         let report = report_of(&Counters::new(), End::Signal(9));
         assert!(report.contains("/bin/x was ended by signal 9 after 1.50 s"), "{report}");
         assert!(report.contains("made no AIO call"), "{report}");
+    }
+
+    #[test]
+    fn contexts_that_were_left_to_the_kernel_are_told_with_the_reason() {
+        let counters = Counters::new();
+        counters.event(Event::PassedContext);
+        counters.passed("the program takes completions from the kernel's ring itself");
+        let report = report_of(&counters, End::Exit(0));
+        assert!(report.contains("left to the kernel 1: the program takes completions"), "{report}");
     }
 
     #[test]

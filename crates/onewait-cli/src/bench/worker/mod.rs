@@ -2,9 +2,10 @@
 //!
 //! It runs as a child, so that the library can be in front of it or not, and so that its CPU time is its own. It is
 //! written as a sensible program would be: wait for any of them, take all that are done, start as many again.
-//! [`posix`] does that with `<aio.h>`, [`uring`] with io_uring; [`meter`] watches the clock, [`order`] says which block
+//! [`posix`] does that with `<aio.h>`, [`libaio`] with the kernel's AIO, [`uring`] with io_uring; [`meter`] watches the clock, [`order`] says which block
 //! comes next.
 
+mod libaio;
 mod meter;
 mod order;
 mod posix;
@@ -21,8 +22,11 @@ use order::Order;
 pub(super) use order::fill;
 use serde::{Deserialize, Serialize};
 use std::cell::UnsafeCell;
+use std::ffi::{CStr, OsStr};
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::mem::MaybeUninit;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -32,6 +36,8 @@ use std::process::ExitCode;
 pub(crate) enum Engine {
     /// `<aio.h>`, whoever provides it.
     Posix,
+    /// The kernel's native AIO, whoever provides it.
+    Libaio,
     /// io_uring, without anything between.
     Uring,
 }
@@ -68,7 +74,7 @@ pub(crate) struct Measured {
     pub(crate) seconds: f64,
     /// CPU time of all threads in the meantime, user and system.
     pub(crate) cpu_seconds: f64,
-    /// The object that `aio_read` came from; none for io_uring.
+    /// The object that the calls came from; none for io_uring.
     pub(crate) provider: Option<PathBuf>,
 }
 
@@ -102,6 +108,7 @@ fn measure(args: &WorkerArgs) -> Result<Measured, String> {
     let blocks: &'static [Block] = Box::leak((0..args.depth).map(|_| noise(args.seed)).collect());
     let measured = match args.engine {
         Engine::Posix => posix::run(&file, args.op, blocks, &mut order, meter)?,
+        Engine::Libaio => libaio::run(&file, args.op, blocks, &mut order, meter)?,
         Engine::Uring => uring::run(&file, args.op, blocks, &mut order, meter)?,
     };
     if args.op == Op::Write {
@@ -160,6 +167,20 @@ fn check(op: Op, result: isize) -> Result<(), String> {
         full if full == BLOCK as isize => Ok(()),
         short if short >= 0 => Err(format!("a {op} of {BLOCK} bytes moved {short}")),
         error => Err(format!("a {op} failed: {}", io::Error::from_raw_os_error(-error as i32))),
+    }
+}
+
+/// The object of a function that this process calls: the proof of what was measured.
+fn provider_of(function: *const libc::c_void) -> Option<PathBuf> {
+    let mut info = MaybeUninit::<libc::Dl_info>::zeroed();
+    // SAFETY: dladdr only looks the address up, and fills the structure if it returns non-zero; the name that it
+    // gives belongs to an object that stays loaded while it has functions in use.
+    unsafe {
+        if libc::dladdr(function, info.as_mut_ptr()) == 0 {
+            return None;
+        }
+        let name = info.assume_init().dli_fname;
+        (!name.is_null()).then(|| OsStr::from_bytes(CStr::from_ptr(name).to_bytes()).into())
     }
 }
 

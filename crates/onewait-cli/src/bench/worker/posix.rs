@@ -3,15 +3,12 @@
 //!
 //! The functions are the C library's, bound when the process starts: with libonewait.so preloaded they are its.
 
-use super::{BLOCK, Block, Measured, Meter, Op, Order, check};
+use super::{BLOCK, Block, Measured, Meter, Op, Order, check, provider_of};
 use std::cell::UnsafeCell;
-use std::ffi::{CStr, OsStr};
 use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
-use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
 use std::ptr;
 
 /// Runs the program until the meter says so, or all blocks have come.
@@ -49,7 +46,7 @@ pub(super) fn run(
     // The clock stops while all are busy; emptying the pipe is not what a row is about.
     let mut measured = meter.stop();
     requests.drain()?;
-    measured.provider = provider();
+    measured.provider = provider_of(libc::aio_read as *const libc::c_void);
     Ok(measured)
 }
 
@@ -138,19 +135,5 @@ impl Requests {
             }
         }
         Ok(())
-    }
-}
-
-/// The object whose `aio_read` this process calls: the proof of what was measured.
-fn provider() -> Option<PathBuf> {
-    let mut info = MaybeUninit::<libc::Dl_info>::zeroed();
-    // SAFETY: dladdr only looks the address up, and fills the structure if it returns non-zero; the name that it
-    // gives belongs to an object that stays loaded while it has functions in use.
-    unsafe {
-        if libc::dladdr(libc::aio_read as *const libc::c_void, info.as_mut_ptr()) == 0 {
-            return None;
-        }
-        let name = info.assume_init().dli_fname;
-        (!name.is_null()).then(|| OsStr::from_bytes(CStr::from_ptr(name).to_bytes()).into())
     }
 }
