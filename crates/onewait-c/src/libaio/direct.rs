@@ -9,7 +9,9 @@
 use super::abi::{IoEvent, Iocb, SignalSet, command};
 use super::kernel::{self, Handle};
 use super::registry::Registry;
+use super::watch::Watch;
 use onewait::Errno;
+use onewait::counters::Counters;
 use onewait::sys::{EventFd, MaskedSignals};
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
@@ -59,6 +61,7 @@ pub(super) struct Direct {
     kicks: AtomicU32,
     /// Held while the context is made, with signals held back.
     making: Mutex<()>,
+    watch: Watch,
 }
 
 impl Direct {
@@ -70,6 +73,7 @@ impl Direct {
             wanted: AtomicU32::new(1),
             kicks: AtomicU32::new(0),
             making: Mutex::new(()),
+            watch: Watch::default(),
         }
     }
 
@@ -114,10 +118,15 @@ impl Direct {
     /// As [`kernel::submit`].
     #[inline]
     pub(super) unsafe fn submit(&self, context: Handle, count: usize, list: *const *mut Iocb) -> Result<usize, Errno> {
+        // SAFETY: passed on to the caller.
+        let noted = Counters::current().is_timed().then(|| unsafe { self.watch.begin(list, count) });
         // Counted first: a thread that looks where to sleep must not overlook what is about to be in flight.
         self.in_flight.fetch_add(count as u64, Ordering::SeqCst);
         // SAFETY: passed on to the caller.
         let submitted = unsafe { kernel::submit(context, count as isize, list) };
+        if let Some(noted) = noted {
+            self.watch.begun(&noted, submitted.unwrap_or(0));
+        }
         let missing = count - submitted.unwrap_or(0);
         if missing > 0 {
             self.in_flight.fetch_sub(missing as u64, Ordering::SeqCst);
@@ -210,6 +219,10 @@ impl Direct {
         // SAFETY: the kernel has written so many.
         let real = unsafe { self.sift(events, all) };
         if real > 0 {
+            if Counters::current().is_timed() {
+                // SAFETY: so many are left.
+                unsafe { self.watch.ended(events, real) };
+            }
             self.in_flight.fetch_sub(real as u64, Ordering::SeqCst);
         }
         Ok(Reaped { all, real })

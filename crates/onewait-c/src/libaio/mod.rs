@@ -28,6 +28,7 @@ mod request;
 mod submit;
 mod until;
 mod vectors;
+mod watch;
 
 pub(crate) use bell::Bells;
 pub(crate) use calls::system_call;
