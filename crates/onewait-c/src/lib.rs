@@ -13,4 +13,5 @@ mod errno;
 mod posix_aio;
 mod process;
 mod real;
+mod size_limit;
 mod threads;

@@ -9,22 +9,26 @@ mod file;
 mod futex;
 mod own;
 mod signals;
+mod size_limit;
 mod thread;
 
 pub(crate) use clock::coarse_milliseconds;
+pub use clock::monotonic;
 pub(crate) use descriptor::Descriptor;
 pub use file::{ESPIPE, FileId, FileKind, refused_transfer, status_flags};
 pub(crate) use file::{
-    EventFd, duplicate, fdatasync, fsync, has_own_timeout, has_size_limit, identify, nonblocking_read,
-    nonblocking_write, read, seekable, write,
+    EventFd, duplicate, fdatasync, fsync, has_own_timeout, identify, nonblocking_read, nonblocking_write, read,
+    seekable, write, write_at,
 };
 pub(crate) use futex::futex_wait;
 pub use futex::{Wait, futex_wake};
 pub(crate) use own::{OwnDescriptor, lift};
 pub use own::{await_transient, forget_own_descriptors, is_own_descriptor, next_own_descriptor, vacate};
 pub use signals::MaskedSignals;
-pub(crate) use thread::count_threads;
-pub use thread::{Thread, Uncancellable, spawn};
+pub(crate) use size_limit::has_size_limit;
+pub use size_limit::{size_limit_changed, watch_size_limit};
+pub use thread::{Thread, Uncancellable, is_own_routine, spawn};
+pub(crate) use thread::{count_foreign_threads, count_processors, count_waits};
 
 use crate::errno::Errno;
 
