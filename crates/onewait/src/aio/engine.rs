@@ -125,6 +125,9 @@ impl<P: Payload> Engine<P> {
         flush: bool,
     ) -> Result<(), (Errno, Option<P>)> {
         let Submission { mut operation, before, started, payload } = submission;
+        if operation.for_writer && self.writer().is_none() {
+            operation.for_writer = false;
+        }
         let is_shared = self.phase.load(Ordering::Acquire) == SHARED;
         let matters = !is_shared || operation.is_write() || operation.is_sync() || operation.is_stream();
         let is_known = operation.for_writer
