@@ -16,5 +16,6 @@ mod posix_aio;
 mod process;
 mod real;
 mod request;
+mod size_limit;
 mod syscall;
 mod threads;

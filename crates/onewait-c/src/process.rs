@@ -119,6 +119,7 @@ fn start() -> &'static Process {
     // What a parent process has left in static memory means nothing here.
     sys::forget_own_descriptors();
     aio::forget_hints();
+    sys::watch_size_limit();
     counters::adopt();
     let choice = Choice::from_environment().unwrap_or_else(|error| {
         // A preloaded library has no better place to complain, and none at all if that fails; the program goes on.

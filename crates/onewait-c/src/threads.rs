@@ -4,6 +4,7 @@
 
 use crate::process;
 use crate::real::call_real;
+use onewait::sys;
 use std::ffi::{c_int, c_void};
 
 /// The process is about to have a second thread.
@@ -38,7 +39,10 @@ pub(crate) fn create(
     routine: StartRoutine,
     argument: *mut c_void,
 ) -> c_int {
-    before_thread();
+    // Threads of the engine's own do not submit.
+    if !routine.is_some_and(|routine| sys::is_own_routine(routine as *const c_void)) {
+        before_thread();
+    }
     call_real!(c"pthread_create" as PthreadCreate, (thread, attributes, routine, argument), libc::EAGAIN)
 }
 

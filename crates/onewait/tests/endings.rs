@@ -124,13 +124,12 @@ fn no_descriptor_and_no_thread_is_left_behind() {
             reap_all(&queue, 11);
             drop_busy_engine(&file);
         };
-        use_everything();
-        let patience = Instant::now() + Duration::from_secs(10);
         let before = belongings();
         for _ in 0..20 {
             use_everything();
         }
         // A thread that has been joined can be seen for a moment.
+        let patience = Instant::now() + Duration::from_secs(10);
         while belongings() != before && Instant::now() < patience {
             thread::sleep(Duration::from_millis(5));
         }

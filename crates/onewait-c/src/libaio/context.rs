@@ -235,7 +235,6 @@ impl Content {
     /// A thread is about to sleep: it has to look once more after this. (See [`Content::announce`].)
     pub(super) fn lie_down(&self, bed: Bed) {
         self.sleepers.fetch_add(bed.unit(), Ordering::SeqCst);
-        fence(Ordering::SeqCst);
     }
 
     /// The thread is up again.
@@ -253,7 +252,8 @@ impl Content {
     }
 
     /// Wakes those who sleep, after events were put into the queue. Either they see the events when they look once more, or
-    /// we see them asleep: both sides have a full barrier between the two.
+    /// we see them asleep: they say that they sleep and look in sequentially consistent order, and here a fence stands
+    /// between the two.
     #[inline]
     pub(super) fn announce(&self) {
         fence(Ordering::SeqCst);

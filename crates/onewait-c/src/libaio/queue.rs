@@ -92,11 +92,17 @@ impl Queue {
         }
     }
 
-    /// Whether an event can be taken.
+    /// Whether an event can be taken. Sequentially consistent: for those who look before they sleep.
     #[inline]
     pub(super) fn is_filled(&self) -> bool {
-        let head = self.head.0.load(Ordering::Relaxed);
-        self.is_readable(head)
+        loop {
+            let head = self.head.0.load(Ordering::SeqCst);
+            let turn = self.cell(head).turn.load(Ordering::SeqCst);
+            if turn <= self.free_turn(head) + 1 {
+                return turn > self.free_turn(head);
+            }
+            // Taken by another thread between the two.
+        }
     }
 
     fn is_readable(&self, position: u64) -> bool {

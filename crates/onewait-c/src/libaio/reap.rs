@@ -57,6 +57,9 @@ pub(super) unsafe fn reap(process: &Process, context: &Content, wanted: &Wanted)
     }
     let mut taken = Taken { context, wanted, count: 0 };
     taken.take_queued()?;
+    if !taken.is_enough() && context.is_in_engine() {
+        process.engine.watch_writes(|| taken.take_queued().is_err() || taken.is_enough());
+    }
     let is_enough = taken.is_enough();
     // SAFETY: by contract.
     let until = if is_enough { Until::Now } else { Until::of(unsafe { wanted.timeout.as_ref() }) };
@@ -135,10 +138,9 @@ impl Taken<'_> {
 
     /// The call is over: what is left is for others who may have gone without.
     fn end(&self) -> usize {
-        if self.context.has_sleepers(Bed::Word) || self.context.has_sleepers(Bed::Kernel) {
-            if self.context.queue.is_filled() {
-                self.context.announce();
-            }
+        let context = self.context;
+        if (context.has_sleepers(Bed::Word) || context.has_sleepers(Bed::Kernel)) && context.queue.is_filled() {
+            context.announce();
         }
         self.count
     }

@@ -206,7 +206,7 @@ unsafe fn take_admitted(
         return Ok(Taken::Inline);
     }
     // SAFETY: passed on to the caller.
-    match unsafe { inline::attempt(operation) } {
+    match unsafe { inline::attempt(operation, process.engine.write_split()) } {
         Attempt::Done(outcome) => {
             refused(outcome)?;
             finish(context, address, block, &operation, outcome, started, belongings);

@@ -1,5 +1,6 @@
 //! How long a call waits: a timeout as the kernel's AIO reads it.
 
+use onewait::sys;
 use std::time::{Duration, Instant};
 
 const NANOSECONDS: i128 = 1_000_000_000;
@@ -60,15 +61,10 @@ impl Until {
 
     /// The moment on the clock that futexes use; a far one if there is none.
     pub(super) fn on_monotonic_clock(self) -> libc::timespec {
-        let left = self.left().unwrap_or(libc::timespec { tv_sec: CENTURY, tv_nsec: 0 });
-        let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: the time is valid for writing.
-        unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
-        let nanoseconds = now.tv_nsec + left.tv_nsec;
-        let carry = nanoseconds / NANOSECONDS as libc::c_long;
-        libc::timespec {
-            tv_sec: now.tv_sec.saturating_add(left.tv_sec.min(CENTURY)) + carry,
-            tv_nsec: nanoseconds % NANOSECONDS as libc::c_long,
+        const PAST: libc::timespec = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        match self.deadline() {
+            Some(deadline) => sys::monotonic(deadline).unwrap_or(PAST),
+            None => libc::timespec { tv_sec: CENTURY, tv_nsec: 0 },
         }
     }
 }

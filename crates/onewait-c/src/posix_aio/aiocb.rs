@@ -83,12 +83,6 @@ impl Aiocb {
         self.error.load(Ordering::SeqCst)
     }
 
-    /// Where waiters sleep.
-    #[inline]
-    pub(super) fn error_word(&self) -> &AtomicU32 {
-        &self.error
-    }
-
     /// The return value of a request that has ended.
     #[inline]
     pub(super) fn value(&self) -> isize {

@@ -4,13 +4,13 @@
 //! it sleeps: so it takes no lock, allocates nothing, and leaves nothing behind but marks on requests.
 
 use super::aiocb::{Aiocb, IN_PROGRESS};
-use super::request::{ENDINGS, WAITS_FOR_ANY, WAITS_FOR_ONE};
+use super::request::{ENDINGS, WAITS_FOR_ANY, WAITS_FOR_ONE, endings_of};
 use crate::errno;
 use crate::process::{self, Process};
 use onewait::Errno;
 use onewait::aio::OwnWait;
 use onewait::counters::{Counters, Event};
-use onewait::sys::Wait;
+use onewait::sys::{self, Wait};
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -60,7 +60,7 @@ fn suspend_list(list: &[*const Aiocb], timeout: *const libc::timespec) -> Result
     if let Some(process) = process {
         process.engine.poll();
     }
-    if is_any_done(list) {
+    if is_any_done(list) || process.is_some_and(|process| process.engine.watch_writes(|| is_any_done(list))) {
         Counters::current().event(Event::InstantWait);
         return Ok(());
     }
@@ -140,33 +140,42 @@ fn mark(process: &Process, block: &Aiocb, bits: u32) -> bool {
 }
 
 fn wait_for_one(process: &Process, block: &Aiocb, until: Until) -> Result<(), Errno> {
-    loop {
-        let is_marked = mark(process, block, WAITS_FOR_ONE);
-        if block.error() != IN_PROGRESS {
-            return Ok(());
-        }
-        let (nap, is_nap) = if is_marked { (until, false) } else { until.at_most(NAP) };
-        let wait = sleep(block.error_word(), IN_PROGRESS, nap);
-        if block.error() != IN_PROGRESS {
-            return Ok(());
-        }
-        is_over(if is_nap && wait == Wait::TimedOut { Wait::Woken } else { wait })?;
-    }
+    let is_done = || block.error() != IN_PROGRESS;
+    wait_on(endings_of(block), until, is_done, || mark(process, block, WAITS_FOR_ONE))
 }
 
 fn wait_for_any(process: Option<&Process>, list: &[*const Aiocb], until: Until) -> Result<(), Errno> {
+    wait_on(
+        &ENDINGS,
+        until,
+        || is_any_done(list),
+        || {
+            let mut are_all_marked = true;
+            for block in list.iter().filter_map(|block| block_of(*block)) {
+                are_all_marked &= process.is_some_and(|process| mark(process, block, WAITS_FOR_ANY));
+            }
+            are_all_marked
+        },
+    )
+}
+
+/// Sleeps until `is_done`, each time until `endings` changes; `mark` sees to it that it will, and says whether that is sure.
+fn wait_on(
+    endings: &AtomicU32,
+    until: Until,
+    is_done: impl Fn() -> bool,
+    mark: impl Fn() -> bool,
+) -> Result<(), Errno> {
     loop {
-        let endings = ENDINGS.load(Ordering::SeqCst);
-        let mut are_all_marked = true;
-        for block in list.iter().filter_map(|block| block_of(*block)) {
-            are_all_marked &= process.is_some_and(|process| mark(process, block, WAITS_FOR_ANY));
-        }
-        if is_any_done(list) {
+        // Read before the mark is left: a request that ends from then on changes it, whatever its block is used for next.
+        let before = endings.load(Ordering::SeqCst);
+        let is_marked = mark();
+        if is_done() {
             return Ok(());
         }
-        let (nap, is_nap) = if are_all_marked { (until, false) } else { until.at_most(NAP) };
-        let wait = sleep(&ENDINGS, endings, nap);
-        if is_any_done(list) {
+        let (nap, is_nap) = if is_marked { (until, false) } else { until.at_most(NAP) };
+        let wait = sleep(endings, before, nap);
+        if is_done() {
             return Ok(());
         }
         is_over(if is_nap && wait == Wait::TimedOut { Wait::Woken } else { wait })?;
@@ -195,7 +204,7 @@ pub(super) fn sleep(word: &AtomicU32, expected: u32, until: Until) -> Wait {
     let deadline = match until {
         Until::Now => return Wait::TimedOut,
         Until::Forever => None,
-        Until::Then(then) => match on_monotonic_clock(then) {
+        Until::Then(then) => match sys::monotonic(then) {
             Some(deadline) => Some(deadline),
             None => return Wait::TimedOut,
         },
@@ -225,17 +234,4 @@ pub(super) fn sleep(word: &AtomicU32, expected: u32, until: Until) -> Wait {
             _ => Wait::Woken,
         },
     }
-}
-
-/// The moment on the clock that futexes use; `None` if it has passed.
-fn on_monotonic_clock(then: Instant) -> Option<libc::timespec> {
-    let left = then.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
-    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the time is valid for writing.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
-    let nanoseconds = now.tv_nsec + left.subsec_nanos() as libc::c_long;
-    Some(libc::timespec {
-        tv_sec: now.tv_sec.saturating_add(left.as_secs() as libc::time_t) + nanoseconds / NANOSECONDS,
-        tv_nsec: nanoseconds % NANOSECONDS,
-    })
 }

@@ -1,5 +1,6 @@
 /* Rules 9 to 13, 16 and 17 on regular files: the data is right, at every size, cached or not, up to the end. */
 #include "check.h"
+#include <ulimit.h>
 
 #include <sys/mman.h>
 
@@ -236,6 +237,30 @@ TEST(same, rule_16_beyond_the_file_size_limit_is_efbig_without_a_signal) {
     sigset_t pending;
     CHECK_EQ(sigpending(&pending), 0);
     CHECK_EQ(sigismember(&pending, SIGXFSZ), 0);
+}
+
+/* Whichever way the limit is set, also after many writes that met none. */
+TEST(same, rule_16_a_file_size_limit_that_comes_later_holds) {
+    int fd = pattern_file("data", 1 << 16);
+    for (int way = 0; way < 4; way++) {
+        for (int i = 0; i < 5; i++) {
+            struct aiocb cb = REQUEST(fd, buffer, 4096, 16384);
+            CHECK_EQ(aio_write(&cb), 0);
+            CHECK_EQ(finish(&cb), 4096);
+        }
+        struct rlimit limit = {8192, RLIM_INFINITY}, none = {RLIM_INFINITY, RLIM_INFINITY};
+        switch (way) {
+        case 0: SET_UP(setrlimit(RLIMIT_FSIZE, &limit) == 0); break;
+        case 1: SET_UP(setrlimit64(RLIMIT_FSIZE, (const struct rlimit64 *)&limit) == 0); break;
+        case 2: SET_UP(prlimit(0, RLIMIT_FSIZE, &limit, NULL) == 0); break;
+        case 3: SET_UP(ulimit(UL_SETFSIZE, 16L) == 16); break; /* blocks of 512 bytes */
+        }
+        struct aiocb beyond = REQUEST(fd, buffer, 4096, 16384);
+        CHECK_EQ(aio_write(&beyond), 0);
+        CHECK_EQ(wait_for(&beyond), EFBIG);
+        CHECK_EQ(aio_return(&beyond), -1);
+        SET_UP(way == 3 || setrlimit(RLIMIT_FSIZE, &none) == 0);
+    }
 }
 
 TEST(same, rule_17_the_file_position_does_not_move) {

@@ -2,23 +2,25 @@
 //!
 //! Three ways, in the order of their cost: in the caller's thread ([`attempt`](super::inline::attempt)); by a ring that
 //! the only thread of a process owns; by the driver, with its threads. The engine goes from the second to the third once,
-//! when the process stops being what the second needs, and never back.
+//! when the process stops being what the second needs, and never back. Beside all of them stands the writer, which takes
+//! writes off the caller's hands that would have gone the first way.
 
 use super::busy::Busy;
-use super::epoll_core::EpollCore;
+use super::drivers::Drivers;
 use super::hints;
 use super::own_ring::{OwnRing, OwnWait};
 use super::payload::{Payload, Waiters};
 use super::request::{Request, Target, Verdict};
 use super::ring_core::Table;
-use super::ring_thread::RingThread;
 use super::slots::{Key, Slots};
+use super::write_split::WriteSplit;
+use super::writer::Writer;
 use crate::counters::{Counters, Event, Route};
 use crate::driver::operation::Operation;
 use crate::driver::uring::Ring;
-use crate::driver::{Choice, DriverKind, is_refusal};
+use crate::driver::{Choice, DriverKind};
 use crate::errno::Errno;
-use crate::sys::{self, FileId, FileKind, MaskedSignals, Uncancellable};
+use crate::sys::{self, FileId, FileKind, MaskedSignals, Uncancellable, Wait};
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -39,14 +41,11 @@ pub struct Engine<P: Payload> {
     /// FRESH, OWN or SHARED; only grows. OWN is left by the owner's thread alone.
     phase: AtomicU8,
     own: OnceLock<OwnRing<P>>,
-    shared: OnceLock<Shared<P>>,
-    /// Held while the driver is started, with signals held back.
-    starting: Mutex<()>,
-}
-
-enum Shared<P: Payload> {
-    Uring(RingThread<P>),
-    Epoll(EpollCore<P>),
+    drivers: Arc<Drivers<P>>,
+    split: Arc<WriteSplit>,
+    writer: OnceLock<Writer<P>>,
+    /// Held while the writer is started, with signals held back.
+    starting_writer: Mutex<()>,
 }
 
 /// A request on its way into the engine.
@@ -75,15 +74,24 @@ pub enum Standing {
 impl<P: Payload> Engine<P> {
     /// An engine that has started nothing: that waits for the first request.
     pub fn new(choice: Choice) -> Engine<P> {
+        let (slots, busy) = (Arc::new(Slots::new(std::process::id())), Arc::new(Busy::new()));
         Engine {
-            slots: Arc::new(Slots::new(std::process::id())),
-            busy: Arc::new(Busy::new()),
+            drivers: Arc::new(Drivers::new(choice, Arc::clone(&slots), Arc::clone(&busy))),
+            slots,
+            busy,
             choice,
             phase: AtomicU8::new(FRESH),
             own: OnceLock::new(),
-            shared: OnceLock::new(),
-            starting: Mutex::new(()),
+            split: Arc::new(WriteSplit::new()),
+            writer: OnceLock::new(),
+            starting_writer: Mutex::new(()),
         }
+    }
+
+    /// Who does which writes: for [`attempt`](super::inline::attempt).
+    #[inline]
+    pub fn write_split(&self) -> &WriteSplit {
+        &self.split
     }
 
     /// Takes a slot for a request, so that its key can be written down before anybody else sees the request.
@@ -117,10 +125,14 @@ impl<P: Payload> Engine<P> {
         flush: bool,
     ) -> Result<(), (Errno, Option<P>)> {
         let Submission { mut operation, before, started, payload } = submission;
+        if operation.for_writer && self.writer().is_none() {
+            operation.for_writer = false;
+        }
         let is_shared = self.phase.load(Ordering::Acquire) == SHARED;
         let matters = !is_shared || operation.is_write() || operation.is_sync() || operation.is_stream();
-        let is_known =
-            operation.file != FileId::UNKNOWN || (operation.is_read() && operation.kind_of_file == FileKind::Storage);
+        let is_known = operation.for_writer
+            || operation.file != FileId::UNKNOWN
+            || (operation.is_read() && operation.kind_of_file == FileKind::Storage);
         if matters && !is_known {
             (operation.kind_of_file, operation.file) = sys::identify(operation.fd);
         }
@@ -149,6 +161,18 @@ impl<P: Payload> Engine<P> {
     }
 
     fn route(&self, key: Key, operation: &Operation, may_own: bool, flush: bool) -> Result<Route, Errno> {
+        if operation.for_writer
+            && let Some(writer) = self.writer()
+        {
+            self.busy.add(operation.fd);
+            self.split.one_handed();
+            writer.push(key);
+            return Ok(Route::Writer);
+        }
+        if operation.is_sync() {
+            // It covers what the writer has.
+            self.split.drain();
+        }
         if self.phase.load(Ordering::Acquire) != SHARED {
             // A handler that submits may end this phase: not between here and the hand-over.
             let masked = MaskedSignals::new();
@@ -159,18 +183,30 @@ impl<P: Payload> Engine<P> {
                 return Ok(Route::OwnRing);
             }
         }
-        match self.shared()? {
-            Shared::Uring(thread) => {
-                self.busy.add(operation.fd);
-                thread.push(key);
-                if flush {
-                    thread.wake();
-                }
-                Ok(Route::EngineRing)
-            }
-            Shared::Epoll(core) => {
-                self.busy.add(operation.fd);
-                core.submit(key).inspect_err(|_| self.busy.remove(operation.fd))
+        self.drivers.submit(key, operation, flush)
+    }
+
+    /// The writer, started if need be; `None` if there is none to be had: then nothing is meant for it any more.
+    #[inline]
+    fn writer(&self) -> Option<&Writer<P>> {
+        self.writer.get().or_else(|| self.start_writer())
+    }
+
+    #[cold]
+    fn start_writer(&self) -> Option<&Writer<P>> {
+        let _masked = MaskedSignals::new();
+        let _uncancellable = Uncancellable::new();
+        let _starting = self.starting_writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(writer) = self.writer.get() {
+            return Some(writer);
+        }
+        let clones =
+            (Arc::clone(&self.slots), Arc::clone(&self.busy), Arc::clone(&self.split), Arc::clone(&self.drivers));
+        match Writer::start(clones.0, clones.1, clones.2, clones.3) {
+            Ok(writer) => Some(self.writer.get_or_init(|| writer)),
+            Err(_) => {
+                self.split.give_up();
+                None
             }
         }
     }
@@ -185,7 +221,7 @@ impl<P: Payload> Engine<P> {
         // Where the ring is refused, the driver's own attempt will say why.
         if may_own
             && self.phase.load(Ordering::Acquire) == FRESH
-            && sys::count_threads() == Some(1)
+            && sys::count_foreign_threads() == Some(1)
             && let Ok(ring) = OwnRing::new(Arc::clone(&self.slots), Arc::clone(&self.busy))
             && self.own.set(ring).is_ok()
             && self.phase.compare_exchange(FRESH, OWN, Ordering::AcqRel, Ordering::Acquire).is_ok()
@@ -227,25 +263,7 @@ impl<P: Payload> Engine<P> {
         {
             own.flush();
         }
-        if let Some(Shared::Uring(thread)) = self.shared.get() {
-            thread.wake();
-        }
-    }
-
-    /// The driver, started if need be. A start that failed is tried again: what was missing may be there now.
-    fn shared(&self) -> Result<&Shared<P>, Errno> {
-        if let Some(shared) = self.shared.get() {
-            return Ok(shared);
-        }
-        // A handler that submits has to find the driver started, or to wait for another thread, but not for its own.
-        let _masked = MaskedSignals::new();
-        let _uncancellable = Uncancellable::new();
-        let _starting = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(shared) = self.shared.get() {
-            return Ok(shared);
-        }
-        let started = self.start()?;
-        Ok(self.shared.get_or_init(|| started))
+        self.drivers.flush();
     }
 
     /// Whether the driver that was strictly asked for works here. Requests that need no driver are refused as well where
@@ -268,24 +286,7 @@ impl<P: Payload> Engine<P> {
     /// # Errors
     /// EMFILE, ENFILE, ENOMEM; EAGAIN when no thread can be made; what a strictly chosen driver is refused with.
     pub fn launch(&self) -> Result<(), Errno> {
-        self.shared().map(drop)
-    }
-
-    fn start(&self) -> Result<Shared<P>, Errno> {
-        let mut refused = None;
-        if self.choice.allows(DriverKind::Uring) {
-            match RingThread::start(Arc::clone(&self.slots), Arc::clone(&self.busy)) {
-                Ok(thread) => {
-                    Counters::current().driver(true, &self.choice.reason(DriverKind::Uring, None));
-                    return Ok(Shared::Uring(thread));
-                }
-                Err(errno) if self.choice.allows(DriverKind::Epoll) && is_refusal(errno) => refused = Some(errno),
-                Err(errno) => return Err(errno),
-            }
-        }
-        let core = EpollCore::start(Arc::clone(&self.slots), Arc::clone(&self.busy))?;
-        Counters::current().driver(false, &self.choice.reason(DriverKind::Epoll, refused));
-        Ok(Shared::Epoll(core))
+        self.drivers.launch()
     }
 
     /// Publishes what has completed on the caller's own ring, if it has one, and sees to it that what was submitted is on
@@ -296,18 +297,39 @@ impl<P: Payload> Engine<P> {
             && let Some(own) = self.own.get()
         {
             own.poll();
-        } else if let Some(Shared::Uring(thread)) = self.shared.get() {
-            thread.wake_if_pending();
+        } else {
+            self.drivers.poll();
         }
     }
 
     /// Waits on the caller's own ring until `is_done`; `None` if the engine has none (any more), and the caller has to
     /// wait for what the payloads do. Async-signal-safe.
-    pub fn wait_on_own_ring(&self, deadline: Option<Instant>, is_done: impl FnMut() -> bool) -> Option<OwnWait> {
+    pub fn wait_on_own_ring(&self, deadline: Option<Instant>, mut is_done: impl FnMut() -> bool) -> Option<OwnWait> {
         if self.phase.load(Ordering::Acquire) != OWN {
             return None;
         }
-        self.own.get().filter(|own| own.is_ours()).map(|own| own.wait_until(deadline, is_done))
+        let own = self.own.get().filter(|own| own.is_ours())?;
+        // What the writer has will not show on the ring, and is done soon.
+        let wait = self.split.wait(deadline);
+        own.poll();
+        if self.drivers.kind().is_some() {
+            // The writer has handed something on that the ring does not show, either.
+            self.leave_own_ring();
+            return None;
+        }
+        Some(match wait {
+            _ if is_done() => OwnWait::Done,
+            Wait::Woken => own.wait_until(deadline, is_done),
+            Wait::TimedOut => OwnWait::TimedOut,
+            Wait::Interrupted => OwnWait::Interrupted,
+        })
+    }
+
+    /// Looks again and again, while the writer is at work and for some microseconds at most, whether `is_done`: it nearly
+    /// always is soon, and a sleep costs more. Async-signal-safe.
+    #[inline]
+    pub fn watch_writes(&self, is_done: impl FnMut() -> bool) -> bool {
+        self.split.watch(is_done)
     }
 
     /// The marks of waiting threads on a request; `None` if it has ended. Async-signal-safe.
@@ -318,17 +340,16 @@ impl<P: Payload> Engine<P> {
 
     /// Cancels requests, and returns when it is decided which have been: those have ended with ECANCELED.
     pub fn cancel(&self, target: Target) -> Verdict {
+        self.split.drain();
+        let shared = self.drivers.cancel(target);
         if self.phase.load(Ordering::Acquire) == OWN
             && let Some(own) = self.own.get()
             && own.is_ours()
         {
-            return own.cancel(target);
+            let own = own.cancel(target);
+            return Verdict { cancelled: own.cancelled || shared.cancelled, survived: own.survived || shared.survived };
         }
-        match self.shared.get() {
-            Some(Shared::Uring(thread)) => thread.cancel(target),
-            Some(Shared::Epoll(core)) => core.cancel(target),
-            _ => Verdict::default(),
-        }
+        shared
     }
 
     /// Whether some request depends on the number `fd`, so that [`Engine::release_number`] has to be called before the
@@ -343,17 +364,14 @@ impl<P: Payload> Engine<P> {
     /// Returns when no request depends on the number `fd` any more: the kernel has the file, or the engine a descriptor of
     /// its own.
     pub fn release_number(&self, fd: RawFd) {
+        self.split.drain();
         if self.phase.load(Ordering::Acquire) == OWN
             && let Some(own) = self.own.get()
             && own.is_ours()
         {
             own.close(fd);
         }
-        match self.shared.get() {
-            Some(Shared::Uring(thread)) => thread.close(fd),
-            Some(Shared::Epoll(core)) => core.close(fd),
-            _ => {}
-        }
+        self.drivers.close(fd);
     }
 
     /// Whether requests of the only thread go to a ring of its own, which nobody else can reap.
@@ -364,17 +382,15 @@ impl<P: Payload> Engine<P> {
 
     /// Which driver carries requests out; `None` before the first one.
     pub fn driver(&self) -> Option<DriverKind> {
-        match self.shared.get() {
-            Some(Shared::Uring(_)) => Some(DriverKind::Uring),
-            Some(Shared::Epoll(_)) => Some(DriverKind::Epoll),
-            _ => self.own.get().map(|_| DriverKind::Uring),
-        }
+        self.drivers.kind().or_else(|| self.own.get().map(|_| DriverKind::Uring))
     }
 }
 
 impl<P: Payload> Drop for Engine<P> {
     /// The kernel is done with everything before the memory of the requests goes. (The driver's threads see to theirs.)
     fn drop(&mut self) {
+        // It may still hand requests to the driver.
+        drop(self.writer.take());
         if self.phase.load(Ordering::Acquire) == OWN {
             self.leave_own_ring();
         }

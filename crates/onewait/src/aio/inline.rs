@@ -11,7 +11,8 @@ use super::hints::{self, Hint};
 use super::payload::Outcome;
 use super::read_policy;
 use super::request;
-use super::write_policy;
+use super::write_policy::{self, Watched};
+use super::write_split::WriteSplit;
 use crate::counters::{Counters, Kind, Route};
 use crate::driver::operation::{Code, Operation, STREAM};
 use crate::errno::Errno;
@@ -34,7 +35,7 @@ pub enum Attempt {
 /// # Safety
 /// The operation's pointers are valid for what it does, or invalid in a way that the kernel answers with EFAULT.
 #[inline]
-pub unsafe fn attempt(operation: Operation) -> Attempt {
+pub unsafe fn attempt(operation: Operation, split: &WriteSplit) -> Attempt {
     if !operation.is_read() && !operation.is_write() {
         return Attempt::Queue(operation, 0);
     }
@@ -43,20 +44,20 @@ pub unsafe fn attempt(operation: Operation) -> Attempt {
         return Attempt::Done(Err(Errno::INVAL));
     }
     // SAFETY: passed on to the caller.
-    match unsafe { attempt_known(operation) } {
+    match unsafe { attempt_known(operation, split) } {
         Some(attempt) => attempt,
         // SAFETY: passed on to the caller.
-        None => unsafe { attempt_unknown(operation) },
+        None => unsafe { attempt_unknown(operation, split) },
     }
 }
 
 /// By what is remembered of the descriptor; `None` if that is nothing, or was wrong.
 #[inline]
-unsafe fn attempt_known(mut operation: Operation) -> Option<Attempt> {
+unsafe fn attempt_known(mut operation: Operation, split: &WriteSplit) -> Option<Attempt> {
     let fd = operation.fd;
     if operation.is_write() {
         // SAFETY: passed on to the caller.
-        return match unsafe { write_now(&operation, || hints::recall(fd, Hint::WriteCached)) } {
+        return match unsafe { write_now(&operation, split, || hints::recall(fd, Hint::WriteCached)) } {
             // The kernel says what is wrong with the descriptor before it writes anything.
             Some(Attempt::Done(Err(_))) => None,
             attempt => attempt,
@@ -82,7 +83,7 @@ unsafe fn attempt_known(mut operation: Operation) -> Option<Attempt> {
 }
 
 /// The same for a descriptor of which nothing is known.
-unsafe fn attempt_unknown(mut operation: Operation) -> Attempt {
+unsafe fn attempt_unknown(mut operation: Operation, split: &WriteSplit) -> Attempt {
     let flags = match sys::status_flags(operation.fd) {
         Ok(flags) => flags,
         Err(errno) => return Attempt::Done(Err(errno)),
@@ -104,8 +105,10 @@ unsafe fn attempt_unknown(mut operation: Operation) -> Attempt {
     }
     if is_storage && operation.is_write() && flags & (libc::O_DSYNC | libc::O_DIRECT | libc::O_APPEND) == 0 {
         hints::learn(operation.fd, Hint::WriteCached);
+        // Another process can change the limit, too.
+        sys::size_limit_changed();
         // SAFETY: passed on to the caller.
-        if let Some(attempt) = unsafe { write_now(&operation, || true) } {
+        if let Some(attempt) = unsafe { write_now(&operation, split, || true) } {
             return attempt;
         }
     }
@@ -117,10 +120,7 @@ unsafe fn attempt_unknown(mut operation: Operation) -> Attempt {
         None => !is_storage && !sys::seekable(operation.fd),
     };
     if is_stream {
-        operation.offset = STREAM;
-        operation.nowait = flags & libc::O_NONBLOCK != 0;
-        operation.own_timeout = !operation.nowait && sys::has_own_timeout(operation.fd, operation.is_read());
-        operation.direct = false;
+        make_stream(&mut operation, flags);
     }
     Attempt::Queue(operation, 0)
 }
@@ -129,6 +129,22 @@ unsafe fn attempt_unknown(mut operation: Operation) -> Attempt {
 #[inline]
 pub fn is_known_direct(fd: RawFd) -> bool {
     hints::recall(fd, Hint::Direct)
+}
+
+/// The descriptor has no positions: it is read or written as it comes.
+fn make_stream(operation: &mut Operation, flags: i32) {
+    operation.offset = STREAM;
+    operation.nowait = flags & libc::O_NONBLOCK != 0;
+    operation.own_timeout = !operation.nowait && sys::has_own_timeout(operation.fd, operation.is_read());
+    operation.direct = false;
+}
+
+/// Fills in what is to be known of a descriptor that was taken for a file's, and has no positions.
+pub(super) fn describe_stream(operation: &mut Operation) {
+    hints::forget(operation.fd);
+    operation.for_writer = false;
+    (operation.kind_of_file, operation.file) = sys::identify(operation.fd);
+    make_stream(operation, sys::status_flags(operation.fd).unwrap_or(0));
 }
 
 /// Counts a request that was done in the call itself; `started` is when it began, if latencies are wanted.
@@ -140,18 +156,20 @@ pub fn count(kind: Kind, outcome: Outcome, started: Option<Instant>) {
 /// Writes whole pages into the page cache, if that is likely to need no waiting. `None` if not; `is_cached` is asked last,
 /// and says whether the descriptor is one for it.
 #[inline]
-unsafe fn write_now(operation: &Operation, is_cached: impl FnOnce() -> bool) -> Option<Attempt> {
+unsafe fn write_now(operation: &Operation, split: &WriteSplit, is_cached: impl FnOnce() -> bool) -> Option<Attempt> {
     let is_whole = (operation.offset as u64 | u64::from(operation.length)).is_multiple_of(PAGE);
     let is_plain = operation.code == Code::Write && operation.rw_flags == 0;
     let is_candidate = is_plain && is_whole && write_policy::allows(operation.length);
     if !is_candidate || !is_cached() || sys::has_size_limit() {
         return None;
     }
-    let vector = libc::iovec { iov_base: operation.address as *mut libc::c_void, iov_len: operation.length as usize };
-    let begin = sys::coarse_milliseconds();
-    // SAFETY: the vector is the operation's buffer, valid by the caller's contract.
-    let result = unsafe { sys::write(operation.fd, &raw const vector, 1, operation.offset, 0) };
-    write_policy::learn(begin, sys::coarse_milliseconds());
+    if split.is_for_writer(operation.length) {
+        return Some(Attempt::Queue(Operation { for_writer: true, ..*operation }, 0));
+    }
+    let watched = Watched::begin();
+    // SAFETY: the operation's buffer is valid by the caller's contract.
+    let result = unsafe { sys::write_at(operation.fd, operation.address, operation.length, operation.offset) };
+    watched.end();
     // A signal that came before anything was written: the driver is not interrupted.
     (result != Err(Errno::INTR)).then_some(Attempt::Done(result))
 }

@@ -60,6 +60,8 @@ impl Kind {
 pub enum Route {
     /// In the caller's own thread, by one system call that could not block.
     Inline,
+    /// By a thread that writes into the page cache beside the caller's.
+    Writer,
     /// By a ring that the submitting thread owns and reaps itself.
     OwnRing,
     /// By the ring of the engine thread.
@@ -74,13 +76,21 @@ pub enum Route {
 
 impl Route {
     /// All routes, in the order in which reports list them.
-    pub const ALL: [Route; 6] =
-        [Route::Inline, Route::OwnRing, Route::EngineRing, Route::ThreadPool, Route::NativeAio, Route::Readiness];
+    pub const ALL: [Route; 7] = [
+        Route::Inline,
+        Route::Writer,
+        Route::OwnRing,
+        Route::EngineRing,
+        Route::ThreadPool,
+        Route::NativeAio,
+        Route::Readiness,
+    ];
 
     /// The name used in reports.
     pub fn name(self) -> &'static str {
         match self {
             Route::Inline => "inline",
+            Route::Writer => "writer",
             Route::OwnRing => "own ring",
             Route::EngineRing => "engine ring",
             Route::ThreadPool => "thread pool",

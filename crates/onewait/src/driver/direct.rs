@@ -55,6 +55,7 @@ pub(crate) unsafe fn carry_out(operation: &Operation) -> i32 {
         let result = unsafe {
             match code {
                 Code::Read | Code::ReadVectored => sys::read(fd, vectors, count, offset, rw_flags),
+                Code::Write if offset >= 0 && rw_flags == 0 => sys::write_at(fd, address, length, offset),
                 Code::Write | Code::WriteVectored => sys::write(fd, vectors, count, offset, rw_flags),
                 Code::Fsync => sys::fsync(fd),
                 Code::Fdatasync => sys::fdatasync(fd),

@@ -55,6 +55,8 @@ pub struct Operation {
     pub direct: bool,
     /// A write that goes to the end of the file, whatever `offset` says (O_APPEND).
     pub append: bool,
+    /// A write of whole pages into the page cache that the engine's writer is to do.
+    pub for_writer: bool,
     /// Which file the descriptor stands for, where that matters: for what is ordered.
     pub file: FileId,
     /// What kind of file that is, where [`Operation::file`] is known.
@@ -75,6 +77,7 @@ impl Operation {
             own_timeout: false,
             direct: false,
             append: false,
+            for_writer: false,
             file: FileId::UNKNOWN,
             kind_of_file: FileKind::Other,
         }

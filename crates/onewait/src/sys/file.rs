@@ -159,6 +159,20 @@ pub(crate) unsafe fn write(
     unsafe { positional(libc::SYS_pwritev2, fd, vectors, count, offset, flags) }
 }
 
+/// Writes `length` bytes at `offset`, which is not negative: `pwrite(2)`. Cheaper than [`write`], whose vectors the kernel
+/// has to copy.
+///
+/// # Errors
+/// Those of `pwrite(2)`.
+///
+/// # Safety
+/// As [`nonblocking_write`].
+#[inline]
+pub(crate) unsafe fn write_at(fd: RawFd, address: usize, length: u32, offset: i64) -> Result<usize, Errno> {
+    // SAFETY: by the contract of this function.
+    check(unsafe { libc::syscall(libc::SYS_pwrite64, fd, address, length as usize, offset) })
+}
+
 /// Reads or writes a length that cannot be: more than `ssize_t` holds, or beyond the last offset. Tells in what way the
 /// kernel refuses it: `pread(2)` and `pwrite(2)`, or for a length that is refused anywhere, `read(2)` and `write(2)`.
 ///
@@ -217,15 +231,6 @@ unsafe fn positional(
     let (low, high) = (offset as libc::c_long, (offset >> 32) as libc::c_long);
     // SAFETY: by the contracts of the callers.
     check(unsafe { libc::syscall(call, fd, vectors, libc::c_ulong::from(count), low, high, flags) })
-}
-
-/// Whether the process has a limit on file sizes (RLIMIT_FSIZE): a write beyond it raises SIGXFSZ in the thread that
-/// writes.
-pub(crate) fn has_size_limit() -> bool {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the structure is valid for writing.
-    let result = unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &raw mut limit) };
-    result < 0 || limit.rlim_cur != libc::RLIM_INFINITY
 }
 
 /// Whether the descriptor was told how long to wait: a socket by SO_RCVTIMEO or SO_SNDTIMEO, a terminal by its VMIN and

@@ -10,22 +10,25 @@ mod futex;
 mod own;
 mod raw;
 mod signals;
+mod size_limit;
 mod thread;
 
 pub(crate) use clock::coarse_milliseconds;
+pub use clock::monotonic;
 pub use descriptor::Descriptor;
 pub use file::{ESPIPE, EventFd, FileId, FileKind, duplicate, refused_transfer, status_flags};
 pub(crate) use file::{
-    fdatasync, fsync, has_own_timeout, has_size_limit, identify, nonblocking_read, nonblocking_write, read, seekable,
-    write,
+    fdatasync, fsync, has_own_timeout, identify, nonblocking_read, nonblocking_write, read, seekable, write, write_at,
 };
 pub use futex::{Wait, futex_wait, futex_wake};
 pub(crate) use own::{OwnDescriptor, lift};
 pub use own::{await_transient, forget_own_descriptors, is_own_descriptor, next_own_descriptor, vacate};
 pub use raw::raw_syscall;
 pub use signals::MaskedSignals;
-pub(crate) use thread::count_threads;
-pub use thread::{Thread, Uncancellable, spawn};
+pub(crate) use size_limit::has_size_limit;
+pub use size_limit::{size_limit_changed, watch_size_limit};
+pub use thread::{Thread, Uncancellable, is_own_routine, spawn};
+pub(crate) use thread::{count_foreign_threads, count_processors, count_waits};
 
 use crate::errno::Errno;
 

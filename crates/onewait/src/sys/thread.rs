@@ -8,6 +8,7 @@ use crate::errno::Errno;
 use std::ffi::{CStr, c_int, c_void};
 use std::mem::MaybeUninit;
 use std::ptr;
+use std::sync::atomic::{AtomicIsize, Ordering};
 
 /// Enough for the engine's own code, which does not recurse; call-backs of programs never run on these threads.
 const STACK_SIZE: usize = 256 * 1024;
@@ -66,14 +67,21 @@ pub fn spawn(name: &'static CStr, body: impl FnOnce() + Send + 'static) -> Resul
         drop(unsafe { Box::from_raw(argument) });
         return Err(Errno::AGAIN);
     }
+    OWN_THREADS.fetch_add(1, Ordering::SeqCst);
     // SAFETY: the call has filled it in.
     Ok(Thread(Some(unsafe { thread.assume_init() })))
+}
+
+/// Whether a routine that `pthread_create(3)` is asked to run is [`spawn`]'s: for a library that stands in front of it.
+pub fn is_own_routine(routine: *const c_void) -> bool {
+    routine == run as *const c_void
 }
 
 extern "C" fn run(argument: *mut c_void) -> *mut c_void {
     // SAFETY: the argument is the box of `spawn`, which nobody else has any more.
     let body = *unsafe { Box::from_raw(argument.cast::<Body>()) };
     body();
+    OWN_THREADS.fetch_sub(1, Ordering::SeqCst);
     ptr::null_mut()
 }
 
@@ -108,9 +116,34 @@ impl Drop for Uncancellable {
     }
 }
 
-/// How many threads the process has; `None` where `/proc` does not tell.
-pub(crate) fn count_threads() -> Option<usize> {
+/// Threads made by [`spawn`] that have not ended. Counted only while the system shows them: after they were made, and not
+/// when they are about to end. So what is left of all threads is never too few.
+static OWN_THREADS: AtomicIsize = AtomicIsize::new(0);
+
+/// How many threads the process has besides those made by [`spawn`], or a few more; `None` where `/proc` does not tell.
+pub(crate) fn count_foreign_threads() -> Option<usize> {
     use std::os::unix::fs::MetadataExt;
+    let own = OWN_THREADS.load(Ordering::SeqCst).max(0);
     let links = std::fs::metadata("/proc/self/task").ok()?.nlink();
-    (links as usize).checked_sub(2)
+    (links as usize).checked_sub(2)?.checked_sub(own as usize)
+}
+
+/// How many processors the calling thread may use. Async-signal-safe.
+pub(crate) fn count_processors() -> usize {
+    let mut set = MaybeUninit::<libc::cpu_set_t>::zeroed();
+    // SAFETY: the set is valid for writing, and all zeros are a set.
+    unsafe {
+        let result = libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), set.as_mut_ptr());
+        if result < 0 { 1 } else { libc::CPU_COUNT(set.assume_init_ref()) as usize }
+    }
+}
+
+/// How often the calling thread has waited for something, and not merely lost its processor to another one.
+pub(crate) fn count_waits() -> u64 {
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: the structure is valid for writing, and all zeros are one.
+    unsafe {
+        libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr());
+        usage.assume_init_ref().ru_nvcsw as u64
+    }
 }

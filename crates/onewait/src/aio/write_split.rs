@@ -1,0 +1,120 @@
+//! Who does a write into the page cache: the thread that submits it, or the writer beside it.
+//!
+//! Neither is always better. A program that has many writes in flight is served faster by two processors; one that waits
+//! for each is not, nor one whose other threads, or whose neighbours, need the second processor. So both are tried now and
+//! then ([`Trial`]), and what was faster is done.
+
+use super::write_trial::Trial;
+use crate::sys::{self, Wait};
+use std::hint;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
+
+/// So many writes the writer has at a time; further ones are the submitter's. Enough to keep it busy, and few enough to
+/// be waited for.
+const BACKLOG: u32 = 8;
+
+/// How often a thread that waits for the writer looks before it sleeps.
+const PATIENCE: u32 = 1000;
+
+/// On a cache line of its own: its neighbours are written by other threads.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Apart(AtomicU32);
+
+/// The state of an engine's writes. Counts wrap around.
+#[derive(Debug)]
+pub struct WriteSplit {
+    trial: Trial,
+    /// Writes handed to the writer; written by those who submit.
+    handed: Apart,
+    /// Writes that the writer has ended, in the order in which they were handed over; written by the writer. Those who wait
+    /// for it sleep here.
+    done: Apart,
+    /// How many do.
+    sleepers: Apart,
+}
+
+impl WriteSplit {
+    pub(super) fn new() -> WriteSplit {
+        WriteSplit { trial: Trial::new(), handed: Apart::default(), done: Apart::default(), sleepers: Apart::default() }
+    }
+
+    /// Whether a write of so many bytes is one for the writer.
+    #[inline]
+    pub(super) fn is_for_writer(&self, length: u32) -> bool {
+        self.trial.next(length) && self.backlog() < BACKLOG
+    }
+
+    /// There is no writer to be had.
+    pub(super) fn give_up(&self) {
+        self.trial.give_up();
+    }
+
+    #[inline]
+    fn backlog(&self) -> u32 {
+        self.handed.0.load(Ordering::SeqCst).wrapping_sub(self.done.0.load(Ordering::SeqCst))
+    }
+
+    /// A write is about to be handed over.
+    #[inline]
+    pub(super) fn one_handed(&self) {
+        self.handed.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// The writer has ended one.
+    #[inline]
+    pub(super) fn one_done(&self) {
+        self.done.0.fetch_add(1, Ordering::SeqCst);
+        // SeqCst: who sleeps has counted itself before it looked at `done` for the last time.
+        if self.sleepers.0.load(Ordering::SeqCst) != 0 {
+            sys::futex_wake(self.done.0.as_ptr() as usize, i32::MAX);
+        }
+    }
+
+    /// Looks again and again, while the writer is at work and for some microseconds at most, whether `is_done`.
+    #[inline]
+    pub(super) fn watch(&self, mut is_done: impl FnMut() -> bool) -> bool {
+        for _ in 0..PATIENCE {
+            if self.backlog() == 0 {
+                break;
+            }
+            if is_done() {
+                return true;
+            }
+            hint::spin_loop();
+        }
+        is_done()
+    }
+
+    /// Waits until the writer has ended what was handed to it before the call. Async-signal-safe.
+    pub(super) fn wait(&self, deadline: Option<Instant>) -> Wait {
+        let last = self.handed.0.load(Ordering::SeqCst);
+        let is_done = |done: u32| last.wrapping_sub(done) as i32 <= 0;
+        if self.watch(|| is_done(self.done.0.load(Ordering::SeqCst))) {
+            return Wait::Woken;
+        }
+        let deadline = match deadline.map(sys::monotonic) {
+            Some(None) => return Wait::TimedOut,
+            deadline => deadline.flatten(),
+        };
+        self.sleepers.0.fetch_add(1, Ordering::SeqCst);
+        let wait = loop {
+            let done = self.done.0.load(Ordering::SeqCst);
+            if is_done(done) {
+                break Wait::Woken;
+            }
+            match sys::futex_wait(&self.done.0, done, deadline.as_ref()) {
+                Wait::Woken => {}
+                wait => break wait,
+            }
+        };
+        self.sleepers.0.fetch_sub(1, Ordering::SeqCst);
+        wait
+    }
+
+    /// The same, whatever signals come.
+    pub(super) fn drain(&self) {
+        while self.wait(None) == Wait::Interrupted {}
+    }
+}
