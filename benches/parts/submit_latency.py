@@ -14,17 +14,18 @@ PLACES = {"file": "an uncached buffered file", "pipe": "a pipe that gets a byte 
 
 @dataclasses.dataclass
 class Result:
-    # (place, side) → runs, each with p50, p99 and max in µs.
+    # (place, side) → runs, each with the first call, and p50, p99 and max of the others, in µs.
     runs: dict
 
     def median(self, place, side, what):
         return statistics.median(run[what] for run in self.runs[place, side])
 
     def lines(self):
-        yield "One call of io_submit with one 4 KiB read, µs, medians of the runs: p50 / p99 / max"
+        yield "One call of io_submit with one 4 KiB read, µs, medians of the runs: p50 / p99 / max, and the first call"
         for place, words in PLACES.items():
             told = [
                 f"{name} " + " / ".join(f"{self.median(place, side, what):.1f}" for what in ("p50", "p99", "max"))
+                + f" (first {self.median(place, side, 'first'):.1f})"
                 for side, name in (("plain", "native"), ("onewait", "through onewait"))
             ]
             yield f"{words}: {', '.join(told)}"
