@@ -13,9 +13,9 @@ mod thread;
 
 pub(crate) use clock::coarse_milliseconds;
 pub(crate) use descriptor::Descriptor;
-pub use file::{ESPIPE, FileId, FileKind, refused_transfer, status_flags};
+pub use file::{ESPIPE, FileId, FileKind, plain_transfer, status_flags};
 pub(crate) use file::{
-    EventFd, duplicate, fdatasync, fsync, has_own_timeout, has_size_limit, identify, nonblocking_read,
+    EventFd, can_transfer, duplicate, fdatasync, fsync, has_own_timeout, has_size_limit, identify, nonblocking_read,
     nonblocking_write, read, seekable, write,
 };
 pub(crate) use futex::futex_wait;
