@@ -2,7 +2,7 @@
 //!
 //! `tests/c/*.c` are the programs (`tests/c/check.h` says how they are written). A trial is
 //! `<face>::<program>::<test>`; so `cargo test -p onewait-c --test conformance uring::cancel` runs what `cancel.c`
-//! says about cancelling, with the library preloaded on the uring driver.
+//! says about cancelling, with the library preloaded on the uring driver. `tests/c/fuzz` is played beside these.
 
 mod support;
 
@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering;
 
 use libtest_mimic::{Arguments, Trial};
 use support::face::{self, Face};
+use support::fuzz::Fuzz;
 use support::program::Program;
 use support::{library, program, trial};
 
@@ -29,10 +30,23 @@ fn main() -> ExitCode {
         Ok(programs) => programs,
         Err(why) => return refuse(&why),
     };
+    let fuzz = match program::build_fuzz(&library) {
+        Ok(fuzz) => fuzz,
+        Err(why) => return refuse(&why),
+    };
     let uncovered = uncovered_rules(&programs);
     let mut trials = vec![Trial::test("every_rule_has_a_test", move || {
         if uncovered.is_empty() { Ok(()) } else { Err(format!("no test names rules {uncovered:?}").into()) }
     })];
+    // Linked or preloaded makes no difference to them.
+    for face in faces.iter().copied().filter(|face| matches!(face, Face::Uring | Face::Epoll)) {
+        let play = Fuzz { program: fuzz.clone(), library: library.to_path_buf(), face };
+        let mistreat = play.clone();
+        trials.push(Trial::test(format!("{face}::fuzz::random_calls_give_what_glibc_gives"), move || {
+            Ok(play.differential()?)
+        }));
+        trials.push(Trial::test(format!("{face}::fuzz::garbage_does_no_harm"), move || Ok(mistreat.garbage()?)));
+    }
     for program in programs.into_iter().map(Arc::new) {
         for test in &program.tests {
             for face in faces.iter().copied().filter(|face| *face != Face::Glibc || test.class.runs_on_glibc()) {
