@@ -98,6 +98,10 @@ unsafe fn attempt_unknown(mut operation: Operation) -> Attempt {
     operation.append = flags & libc::O_APPEND != 0;
     (operation.kind_of_file, operation.file) = sys::identify(operation.fd);
     let is_storage = operation.kind_of_file == FileKind::Storage;
+    if operation.append && operation.is_write() {
+        // O_APPEND may have come after the hint. This write is queued, and the next must not overtake it by the hint.
+        hints::unlearn(operation.fd, Hint::WriteCached);
+    }
     // A driver would wait for the descriptor to become ready, which it never does.
     if operation.file.is_number() && !sys::can_transfer(operation.fd, operation.is_read()) {
         return Attempt::Done(Err(Errno::INVAL));
