@@ -122,7 +122,7 @@ impl Fuzz {
 
     fn by_hand(&self, mode: &str, seed: u64, steps: &Steps) -> String {
         let line = |face: Face, output: &str| {
-            let mut line = format!("(cd \"$(mktemp -d -p \"$PWD\")\" && env");
+            let mut line = String::from("(cd \"$(mktemp -d -p \"$PWD\")\" && env");
             for (name, value) in face.environment(&self.library) {
                 let _ = write!(line, " {name}='{value}'");
             }

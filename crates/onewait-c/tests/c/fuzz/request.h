@@ -102,6 +102,7 @@ HELPER void shape_regular(struct batch *batch, struct request *request, bool is_
     off_t end = lane + within + (off_t)bytes;
     if (!is_alone && request->action == READ && file->may_write && end > file->size)
         bytes = lane + within < file->size ? (size_t)(file->size - lane - within) : 0;
+    if (writes && !aligned && one_in(3)) within &= -PAGE, bytes = (bytes | 1) & -(size_t)PAGE; /* whole pages */
     cb->aio_offset = lane + within;
     cb->aio_nbytes = bytes;
     if (aligned) cb->aio_buf = request->cell->buffer, request->lead = 0;

@@ -61,6 +61,47 @@ HELPER void step_requests(void) {
     observe(&batch);
 }
 
+/* A write to that slot. What was chosen for it before does not matter. */
+HELPER void write_to(struct batch *batch, int slot, size_t bytes) {
+    struct request *request = add_request(batch, false, false);
+    struct aiocb *cb = &request->cell->cb;
+    request->action = WRITE, request->slot = slot, request->lead = 0, request->buffer_name = "good";
+    memset(request->cell->buffer, (int)next_random(), BUFFER);
+    cb->aio_fildes = number_of(slot), cb->aio_buf = request->cell->buffer, cb->aio_reqprio = batch->priority;
+    cb->aio_offset = 0, cb->aio_nbytes = bytes;
+    request->cell->asked = *cb;
+    submit(request);
+}
+
+/* Appends on one descriptor, of all sizes, which have an order; O_APPEND may be new to it, and to what was learned of it
+ * by a write before. */
+HELPER void step_appends(void) {
+    int slot = (int)below(SLOTS);
+    for (int tries = 0; slots[slot].kind != REGULAR || !slots[slot].writes; tries++, slot = (slot + 1) % SLOTS) {
+        if (tries < SLOTS) continue;
+        say("no slot takes appends");
+        return;
+    }
+    int fd = number_of(slot);
+    int flags = fcntl(fd, F_GETFL);
+    if (one_in(2)) {
+        struct batch before;
+        say("s%d (%s) has flag append cleared: %d", slot, slots[slot].name, fcntl(fd, F_SETFL, flags & ~O_APPEND & ~O_DIRECT));
+        begin_batch(&before);
+        write_to(&before, slot, PAGE);
+        wait_for_all(&before);
+        observe(&before);
+    }
+    say("s%d (%s) has flag append set: %d", slot, slots[slot].name, fcntl(fd, F_SETFL, (flags | O_APPEND) & ~O_DIRECT));
+    struct batch batch;
+    begin_batch(&batch);
+    for (uint64_t count = 2 + below(5); count > 0; count--)
+        write_to(&batch, slot, PICK(((uint64_t[]){1 + below(100), PAGE, 2 * PAGE, below(20000)})));
+    wait_for_all(&batch);
+    observe(&batch);
+    if (one_in(2)) say("and as it was: %d", fcntl(fd, F_SETFL, flags));
+}
+
 HELPER void step_list(void) {
     struct batch batch;
     begin_batch(&batch);
@@ -292,6 +333,7 @@ HELPER void take_step(void) {
     case 7: case 8: case 9: step_list(); break;
     case 10: case 11: case 12: step_silent(); break;
     case 13: step_questions(); break;
+    case 17: step_appends(); break;
     case 14: case 15: case 16: step_change(); break;
     default: open_slot((int)below(SLOTS));
     }
