@@ -2,7 +2,7 @@
 //!
 //! `tests/c/*.c` are the programs (`tests/c/check.h` says how they are written). A trial is
 //! `<face>::<program>::<test>`; so `cargo test -p onewait-c --test conformance uring::cancel` runs what `cancel.c`
-//! says about cancelling, with the library preloaded on the uring driver.
+//! says about cancelling, with the library preloaded on the uring driver. `tests/c/fuzz` is played beside these.
 
 mod support;
 
@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use libtest_mimic::{Arguments, Trial};
-use support::face::Drivers;
+use support::face::{Drivers, Face};
+use support::fuzz::Fuzz;
 use support::program::{Interface, Program};
 use support::{library, program, trial};
 
@@ -37,10 +38,23 @@ fn main() -> ExitCode {
         Ok(programs) => programs,
         Err(why) => return refuse(&why),
     };
+    let fuzz = match program::build_fuzz(&library) {
+        Ok(fuzz) => fuzz,
+        Err(why) => return refuse(&why),
+    };
     let uncovered = uncovered_rules(&programs, &missing);
     let mut trials = vec![Trial::test("every_rule_has_a_test", move || {
         if uncovered.is_empty() { Ok(()) } else { Err(format!("no test names {}", uncovered.join(", ")).into()) }
     })];
+    // Linked or preloaded makes no difference to them.
+    for face in drivers.faces(Interface::Posix).into_iter().filter(|face| matches!(face, Face::Uring | Face::Epoll)) {
+        let play = Fuzz { program: fuzz.clone(), library: library.to_path_buf(), face };
+        let mistreat = play.clone();
+        trials.push(Trial::test(format!("{face}::fuzz::random_calls_give_what_glibc_gives"), move || {
+            Ok(play.differential()?)
+        }));
+        trials.push(Trial::test(format!("{face}::fuzz::garbage_does_no_harm"), move || Ok(mistreat.garbage()?)));
+    }
     for program in programs.into_iter().map(Arc::new) {
         for test in &program.tests {
             let faces = drivers.faces(program.interface);

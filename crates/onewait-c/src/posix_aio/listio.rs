@@ -28,11 +28,13 @@ pub(super) fn listio(mode: c_int, list: *const *mut Aiocb, count: c_int, event: 
         return errno::status(Err(errno));
     }
     if mode == libc::LIO_NOWAIT && notification.is_none() {
-        return errno::status(errno::guarded(|| submit_all(list, None)));
+        return errno::status(errno::guarded(|| submit_all(list, None, &mut 0)));
     }
     let group = Group::new(notification);
-    let submitted = errno::guarded(|| submit_all(list, Some(&group)));
-    if mode == libc::LIO_NOWAIT {
+    let mut accepted = 0;
+    let submitted = errno::guarded(|| submit_all(list, Some(&group), &mut accepted));
+    if mode == libc::LIO_NOWAIT || accepted == 0 {
+        // With nothing to wait for, the error is the one of the last request that was refused, as in glibc.
         group.one_ended(false);
         return errno::status(submitted);
     }
@@ -51,7 +53,11 @@ pub(super) fn listio(mode: c_int, list: *const *mut Aiocb, count: c_int, event: 
     errno::status(if group.has_failed() { Err(Errno(libc::EIO)) } else { Ok(()) })
 }
 
-fn submit_all(list: &[*mut Aiocb], group: Option<&Arc<Group>>) -> Result<(), Errno> {
+/// Submits a list's requests, and counts those that are accepted: that end by themselves.
+///
+/// # Errors
+/// Why the last one that was refused was; the others are on their way.
+fn submit_all(list: &[*mut Aiocb], group: Option<&Arc<Group>>, accepted: &mut usize) -> Result<(), Errno> {
     let mut result = Ok(());
     let add = || group.into_iter().for_each(|group| group.add());
     let one_failed = || group.into_iter().for_each(|group| group.one_ended(true));
@@ -64,6 +70,7 @@ fn submit_all(list: &[*mut Aiocb], group: Option<&Arc<Group>>) -> Result<(), Err
             libc::LIO_NOP => continue,
             _ => {
                 submit::refuse(block, Errno::INVAL);
+                *accepted += 1;
                 add();
                 one_failed();
                 continue;
@@ -71,9 +78,12 @@ fn submit_all(list: &[*mut Aiocb], group: Option<&Arc<Group>>) -> Result<(), Err
         };
         add();
         let manner = Manner { group: group.cloned(), flush: false };
-        if let Err(errno) = submit::transfer_as(block, code, manner) {
-            one_failed();
-            result = Err(errno);
+        match submit::transfer_as(block, code, manner) {
+            Ok(()) => *accepted += 1,
+            Err(errno) => {
+                one_failed();
+                result = Err(errno);
+            }
         }
     }
     if let Some(process) = process::existing() {

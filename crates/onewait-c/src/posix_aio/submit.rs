@@ -93,7 +93,7 @@ fn refused_length(block: &Aiocb, operation: &Operation) -> Option<Outcome> {
     let is_refused_anywhere = end.is_none() || block.length > isize::MAX as usize;
     // SAFETY: the kernel refuses such lengths before it looks at the buffer.
     let answer = unsafe {
-        sys::refused_transfer(
+        sys::plain_transfer(
             block.fd,
             operation.is_read(),
             block.buffer,

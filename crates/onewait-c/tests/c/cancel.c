@@ -41,6 +41,23 @@ TEST(same, rule_45_another_descriptor_than_the_requests_is_einval) {
     CHECK_ERRNO(aio_cancel(ends[0], &cb), EINVAL);
 }
 
+/* Also while another thread still tells somebody of the end, which takes a while with SIGEV_THREAD. */
+static void ignore(union sigval value) { (void)value; }
+
+TEST(same, rule_46_what_was_seen_to_end_is_done) {
+    pattern_file("data", 4096);
+    int fd = open("data", O_WRONLY | O_APPEND);
+    for (int64_t end = now_ms() + 2000, i = 0; i < 1000 && now_ms() < end; i++) {
+        struct aiocb cb = REQUEST(fd, buffer, 1, 0);
+        cb.aio_sigevent.sigev_notify = SIGEV_THREAD;
+        cb.aio_sigevent.sigev_notify_function = ignore;
+        CHECK_EQ(aio_write(&cb), 0);
+        while (aio_error(&cb) == EINPROGRESS) {}
+        CHECK_EQ(aio_error(&cb), 0);
+        CHECK_EQ(aio_cancel(fd, NULL), AIO_ALLDONE);
+    }
+}
+
 TEST(same, rule_46_done_or_none_is_alldone) {
     int fd = pattern_file("data", 10);
     CHECK_EQ(aio_cancel(fd, NULL), AIO_ALLDONE);

@@ -223,6 +223,34 @@ TEST(same, rule_13_appends_happen_in_the_order_of_the_calls) {
     CHECK_EQ(pread(fd, buffer, 1, at), 0);
 }
 
+/* What was learned of the descriptor before it had O_APPEND must not let whole pages overtake. */
+TEST(same, rule_13_appends_keep_their_order_also_if_append_is_set_later) {
+    enum { rounds = 50, count = 8 };
+    static char small[5], page[PAGE];
+    memset(small, 's', sizeof small);
+    memset(page, 'p', sizeof page);
+    for (int round = 0; round < rounds; round++) {
+        int fd = pattern_file("data", 0);
+        struct aiocb cb = REQUEST(fd, page, PAGE, 0), appends[count];
+        CHECK_EQ(aio_write(&cb), 0);
+        CHECK_EQ(finish(&cb), PAGE);
+        CHECK_EQ(fcntl(fd, F_SETFL, O_APPEND), 0);
+        for (int i = 0; i < count; i++) {
+            appends[i] = i % 2 ? REQUEST(fd, page, PAGE, 0) : REQUEST(fd, small, 5, 0);
+            CHECK_EQ(aio_write(&appends[i]), 0);
+        }
+        off_t at = PAGE;
+        for (int i = 0; i < count; i++) CHECK_EQ(finish(&appends[i]), i % 2 ? PAGE : 5);
+        for (int i = 0; i < count; i++) {
+            char first;
+            CHECK_EQ(pread(fd, &first, 1, at), 1);
+            CHECK_EQ(first, i % 2 ? 'p' : 's');
+            at += i % 2 ? PAGE : 5;
+        }
+        CHECK_EQ(close(fd), 0);
+    }
+}
+
 /* The default action of SIGXFSZ ends the process. */
 TEST(same, rule_16_beyond_the_file_size_limit_is_efbig_without_a_signal) {
     int fd = pattern_file("data", 100);

@@ -105,6 +105,19 @@ TEST(same, rule_65_any_failure_under_wait_is_eio_and_the_rest_complete) {
     check_pattern(buffer, 20, 0);
 }
 
+/* EIO is for lists of which something was begun. */
+TEST(same, rule_65_a_list_of_which_nothing_was_accepted_fails_with_the_reason) {
+    int fd = pattern_file("data", 4096);
+    struct aiocb refused[2] = {entry(LIO_READ, fd, buffer, 10, 0), entry(LIO_WRITE, fd, buffer, 10, 0)};
+    struct aiocb good = entry(LIO_READ, fd, buffer, 10, 0), *list[] = {&refused[0], NULL, &refused[1], &good};
+    refused[0].aio_reqprio = refused[1].aio_reqprio = -1;
+    CHECK_ERRNO(lio_listio(LIO_WAIT, list, 3, NULL), EINVAL);
+    CHECK_EQ(aio_error(&refused[0]), EINVAL);
+    CHECK_EQ(aio_error(&refused[1]), EINVAL);
+    CHECK_ERRNO(lio_listio(LIO_WAIT, list, 4, NULL), EIO);
+    CHECK_EQ(finish(&good), 10);
+}
+
 TEST(same, rule_65_wait_returns_when_all_are_done) {
     enum { count = 64 };
     static struct aiocb cbs[count];

@@ -3,6 +3,7 @@
 
 #include <netinet/in.h>
 #include <poll.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
@@ -306,6 +307,45 @@ TEST(same, rule_16_a_pipe_that_breaks_while_a_write_waits_does_not_kill) {
     /* What went into the pipe before it broke counts as written. */
     int status = wait_for(&cb);
     CHECK(status == EPIPE || (status == 0 && aio_return(&cb) < (ssize_t)sizeof buffer));
+}
+
+/* What 0 bytes mean is the file's business: a datagram of none, an error, or nothing. */
+TEST(same, rule_09_zero_bytes_are_handed_to_the_file) {
+    int ends[2], full = open("/dev/full", O_WRONLY), directory = open(".", O_RDONLY), event = eventfd(1, 0);
+    socket_pair(SOCK_DGRAM, ends);
+    struct aiocb empty = REQUEST(ends[1], buffer, 0, 0), cb = empty;
+    CHECK_EQ(aio_write(&empty), 0);
+    CHECK_EQ(finish(&empty), 0);
+    cb.aio_fildes = ends[0];
+    CHECK_EQ(aio_read(&cb), 0);
+    CHECK_EQ(finish(&cb), 0); /* takes no message */
+    CHECK_EQ(recv(ends[0], buffer, 1, MSG_DONTWAIT), 0);
+    CHECK_ERRNO(recv(ends[0], buffer, 1, MSG_DONTWAIT), EAGAIN);
+    cb.aio_fildes = full;
+    CHECK_EQ(aio_write(&cb), 0);
+    CHECK_EQ(wait_for(&cb), ENOSPC);
+    cb.aio_fildes = directory;
+    CHECK_EQ(aio_read(&cb), 0);
+    CHECK_EQ(wait_for(&cb), EISDIR);
+    cb.aio_fildes = event;
+    CHECK_EQ(aio_read(&cb), 0);
+    CHECK_EQ(wait_for(&cb), EINVAL);
+    CHECK_EQ(aio_write(&cb), 0);
+    CHECK_EQ(wait_for(&cb), EINVAL);
+}
+
+/* Such a descriptor never becomes ready for it, so a driver would wait for ever. */
+TEST(same, files_without_reading_or_writing_are_einval) {
+    int epoll = epoll_create1(0);
+    void *buffers[] = {buffer, NULL, (void *)0x7fffffffffffff};
+    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
+        for (size_t bytes = 0; bytes < 16; bytes += 8) {
+            struct aiocb cb = REQUEST(epoll, buffers[i], bytes, 0);
+            CHECK_EQ(aio_read(&cb), 0);
+            CHECK_EQ(wait_for(&cb), EINVAL);
+            CHECK_EQ(aio_write(&cb), 0);
+            CHECK_EQ(wait_for(&cb), EINVAL);
+        }
 }
 
 TEST(same, eventfd_and_timerfd_can_be_read) {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
+use super::fuzz;
 use super::library::scratch;
 
 /// How every program is compiled.
@@ -122,13 +123,33 @@ pub(crate) fn build_all(library: &Path, missing: &[Interface]) -> Result<Vec<Pro
     Ok(programs)
 }
 
-fn build(sources: &Path, source: &Path, headers: SystemTime, library: &Path) -> Result<Program, String> {
-    let name = stem(source);
-    let interface = Interface::of(&name);
-    // One directory a profile: the linked programs of two profiles name two libraries.
+/// Compiles the program that plays random calls: one file that includes the others of its directory.
+pub(crate) fn build_fuzz(library: &Path) -> Result<PathBuf, String> {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c");
+    let source = fuzz::source(&sources);
+    let dir = source.parent().unwrap_or(&sources);
+    let mut inputs = SystemTime::UNIX_EPOCH;
+    for entry in fs::read_dir(dir).map_err(|error| format!("{}: {error}", dir.display()))? {
+        inputs = inputs.max(modified(&entry.map_err(|error| format!("{}: {error}", dir.display()))?.path()));
+    }
+    let output = output_dir(library)?.join("fuzz");
+    compile(&sources, &source, &output, inputs, &[])?;
+    Ok(output)
+}
+
+/// Where programs go: one directory a profile, since the linked programs of two profiles name two libraries.
+fn output_dir(library: &Path) -> Result<PathBuf, String> {
     let dir = library.parent().unwrap_or(library);
     let out = scratch().join("c").join(dir.file_name().unwrap_or_default());
     fs::create_dir_all(&out).map_err(|error| format!("{}: {error}", out.display()))?;
+    Ok(out)
+}
+
+fn build(sources: &Path, source: &Path, headers: SystemTime, library: &Path) -> Result<Program, String> {
+    let name = stem(source);
+    let interface = Interface::of(&name);
+    let dir = library.parent().unwrap_or(library);
+    let out = output_dir(library)?;
     let plain = out.join(&name);
     let linked = out.join(format!("{name}.linked"));
     let inputs = headers.max(modified(source));

@@ -25,6 +25,8 @@ struct Live {
     fd: RawFd,
     ticket: Ticket,
     is_held: bool,
+    /// Its end is being told, or was: whoever has seen it must not be told that the request goes on.
+    is_ending: bool,
 }
 
 #[derive(Default)]
@@ -73,7 +75,7 @@ impl<P: Payload> EpollCore<P> {
         let operation = request.operation;
         let mut state = self.ends.lock();
         let (ticket, may_go) = state.order.admit(key, &operation);
-        state.live.insert(key, Live { fd: operation.fd, ticket, is_held: !may_go });
+        state.live.insert(key, Live { fd: operation.fd, ticket, is_held: !may_go, is_ending: false });
         drop(state);
         if !may_go {
             return Ok(Route::ThreadPool);
@@ -129,6 +131,7 @@ impl<P: Payload> EpollCore<P> {
                 }
                 // Done in part: it ends with that part.
                 Some(written) => self.ends.done(key.to_bits(), written as i32),
+                None if self.ends.is_ending(key) => self.ends.await_end(key),
                 None => verdict.survived |= self.ends.slots.find(key).is_some(),
             }
         }
@@ -190,6 +193,17 @@ impl<P: Payload> Ends<P> {
         self.slots.give_back(key);
     }
 
+    fn is_ending(&self, key: Key) -> bool {
+        self.lock().live.get(&key).is_none_or(|live| live.is_ending)
+    }
+
+    /// Returns when the end of a request that is ending has been told. Nobody who tells it waits for anybody.
+    fn await_end(&self, key: Key) {
+        while self.slots.find(key).is_some() {
+            std::thread::yield_now();
+        }
+    }
+
     /// Takes the request out of the order and starts what that releases.
     fn forget(&self, key: Key) {
         let mut released = Vec::new();
@@ -222,6 +236,9 @@ impl<P: Payload> Ends<P> {
                 Ok(Submitted::Done(result)) => result,
                 Err(errno) => -errno.0,
             };
+            if let Some(live) = state.live.get_mut(&key) {
+                live.is_ending = true;
+            }
             drop(state);
             self.publish(key, result);
             self.leave_order(key, &mut keys);
@@ -232,6 +249,9 @@ impl<P: Payload> Ends<P> {
 impl<P: Payload> Sink for Ends<P> {
     fn done(&self, user_data: u64, result: i32) {
         let key = Key::from_bits(user_data);
+        if let Some(live) = self.lock().live.get_mut(&key) {
+            live.is_ending = true;
+        }
         self.publish(key, result);
         self.forget(key);
     }

@@ -75,6 +75,17 @@ pub(super) fn learn(fd: RawFd, hint: Hint) {
     }
 }
 
+/// A real look at a descriptor has shown that this is not so (any more).
+#[inline]
+pub(super) fn unlearn(fd: RawFd, hint: Hint) {
+    if let Some((place, upper)) = place(fd) {
+        let known = place.load(Ordering::Relaxed);
+        if known & hint.bit() != 0 && known & UPPER == upper {
+            place.store(known & !hint.bit(), Ordering::Relaxed);
+        }
+    }
+}
+
 /// The number no longer means what it did. Async-signal-safe.
 #[inline]
 pub(super) fn forget(fd: RawFd) {
@@ -121,5 +132,7 @@ mod tests {
         learn(fd, Hint::ReadCached);
         learn(fd, Hint::WriteCached);
         assert!(recall(fd, Hint::ReadCached) && recall(fd, Hint::WriteCached));
+        unlearn(fd, Hint::WriteCached);
+        assert!(recall(fd, Hint::ReadCached) && !recall(fd, Hint::WriteCached));
     }
 }

@@ -100,6 +100,14 @@ unsafe fn attempt_unknown(mut operation: Operation, split: &WriteSplit) -> Attem
     operation.append = flags & libc::O_APPEND != 0 || operation.rw_flags & libc::RWF_APPEND != 0;
     (operation.kind_of_file, operation.file) = sys::identify(operation.fd);
     let is_storage = operation.kind_of_file == FileKind::Storage;
+    if operation.append && operation.is_write() {
+        // O_APPEND may have come after the hint. This write is queued, and the next must not overtake it by the hint.
+        hints::unlearn(operation.fd, Hint::WriteCached);
+    }
+    // A driver would wait for the descriptor to become ready, which it never does.
+    if operation.file.is_number() && !sys::can_transfer(operation.fd, operation.is_read()) {
+        return Attempt::Done(Err(Errno::INVAL));
+    }
     if is_storage && (operation.is_read() || operation.direct) {
         hints::learn(operation.fd, if operation.direct { Hint::Direct } else { Hint::ReadCached });
     }
@@ -135,7 +143,8 @@ pub fn is_known_direct(fd: RawFd) -> bool {
 fn make_stream(operation: &mut Operation, flags: i32) {
     operation.offset = STREAM;
     operation.nowait = flags & libc::O_NONBLOCK != 0;
-    operation.own_timeout = !operation.nowait && sys::has_own_timeout(operation.fd, operation.is_read());
+    operation.own_timeout =
+        !operation.nowait && (operation.is_empty() || sys::has_own_timeout(operation.fd, operation.is_read()));
     operation.direct = false;
 }
 
@@ -190,7 +199,10 @@ enum Found {
 /// Reads what the page cache holds. `None` if it is not even tried.
 #[inline]
 unsafe fn read_if_promising(operation: Operation) -> Option<Found> {
-    let is_candidate = operation.code == Code::Read && !operation.direct && read_policy::is_promising(operation.fd);
+    // No bytes would be read of no file: some say something to that.
+    let is_something = operation.length > 0 || operation.kind_of_file == FileKind::Storage;
+    let is_candidate =
+        operation.code == Code::Read && !operation.direct && is_something && read_policy::is_promising(operation.fd);
     // SAFETY: passed on to the caller.
     is_candidate.then(|| unsafe { read_now(operation) })
 }

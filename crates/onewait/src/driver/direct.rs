@@ -42,7 +42,7 @@ pub(crate) unsafe fn carry_out(operation: &Operation) -> i32 {
     let (vectors, count) =
         if operation.is_vectored() { (address as *const libc::iovec, length) } else { (&raw const vector, 1) };
     loop {
-        if nowait {
+        if nowait && !operation.is_empty() {
             // SAFETY: by the contract of this function.
             match unsafe { transfer_now(operation) } {
                 Ok(count) => return count as i32,
@@ -54,6 +54,9 @@ pub(crate) unsafe fn carry_out(operation: &Operation) -> i32 {
         // SAFETY: by the contract of this function.
         let result = unsafe {
             match code {
+                Code::Read | Code::Write if operation.is_empty() => {
+                    sys::plain_transfer(fd, operation.is_read(), vector.iov_base, 0, offset.max(0), true)
+                }
                 Code::Read | Code::ReadVectored => sys::read(fd, vectors, count, offset, rw_flags),
                 Code::Write if offset >= 0 && rw_flags == 0 => sys::write_at(fd, address, length, offset),
                 Code::Write | Code::WriteVectored => sys::write(fd, vectors, count, offset, rw_flags),

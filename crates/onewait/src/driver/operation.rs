@@ -49,7 +49,7 @@ pub struct Operation {
     /// Never wait: an operation that would have to ends with EAGAIN.
     pub nowait: bool,
     /// The descriptor has its own idea of how long to wait (SO_RCVTIMEO, SO_SNDTIMEO, a terminal's VTIME), which only a
-    /// plain system call obeys.
+    /// plain system call obeys. So it is with a transfer of 0 bytes, too.
     pub own_timeout: bool,
     /// The descriptor is open with O_DIRECT.
     pub direct: bool,
@@ -112,8 +112,17 @@ impl Operation {
     /// Whether a ring would have a kernel thread do it: a write into the page cache, an `fsync`. Such a thread holds on to
     /// the file for a moment after the completion: a program that closes its descriptor then finds the file still locked,
     /// or busy (ETXTBSY). Threads of our own do not.
+    ///
+    /// And a transfer of 0 bytes, which a ring does not hand to every file: a plain call does.
     pub const fn needs_thread(&self) -> bool {
-        self.is_sync() || (self.is_write() && !self.direct && !self.is_stream())
+        let is_write = self.is_write() && !self.direct && !self.is_stream();
+        !self.own_timeout && (self.is_sync() || self.is_empty() || is_write)
+    }
+
+    /// Whether it transfers 0 bytes. Most files do nothing then; to some it means something (an empty datagram), and some
+    /// refuse it.
+    pub const fn is_empty(&self) -> bool {
+        matches!(self.code, Code::Read | Code::Write) && self.length == 0
     }
 
     /// Whether it goes to something without positions.

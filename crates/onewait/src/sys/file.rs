@@ -32,6 +32,11 @@ impl FileId {
     /// No file in particular.
     pub const UNKNOWN: FileId = FileId { device: 0, inode: 0 };
 
+    /// Whether the file has no identity but a descriptor's number.
+    pub(crate) fn is_number(self) -> bool {
+        self.device == FileId::NO_DEVICE
+    }
+
     /// What a descriptor's number alone says.
     pub fn of_number(fd: RawFd) -> FileId {
         FileId { device: FileId::NO_DEVICE, inode: fd as u64 }
@@ -55,6 +60,14 @@ pub(crate) fn seekable(fd: RawFd) -> bool {
     // SAFETY: no vectors, so nothing is read.
     let result = unsafe { positional(libc::SYS_preadv2, fd, ptr::null(), 0, 0, 0) };
     result != Err(ESPIPE)
+}
+
+/// Whether the file can be read from, or written to, at all: an epoll instance, say, cannot, and says EINVAL. Asks for no
+/// bytes, so the file is not touched, and nothing waits.
+pub(crate) fn can_transfer(fd: RawFd, is_read: bool) -> bool {
+    let call = if is_read { libc::SYS_readv } else { libc::SYS_writev };
+    // SAFETY: no vectors.
+    check(unsafe { libc::syscall(call, fd, ptr::null::<libc::iovec>(), 0) }) != Err(Errno::INVAL)
 }
 
 /// What the descriptor stands for. Does not ask a network file system's server.
@@ -173,28 +186,32 @@ pub(crate) unsafe fn write_at(fd: RawFd, address: usize, length: u32, offset: i6
     check(unsafe { libc::syscall(libc::SYS_pwrite64, fd, address, length as usize, offset) })
 }
 
-/// Reads or writes a length that cannot be: more than `ssize_t` holds, or beyond the last offset. Tells in what way the
-/// kernel refuses it: `pread(2)` and `pwrite(2)`, or for a length that is refused anywhere, `read(2)` and `write(2)`.
+/// Reads or writes by a call without vectors: `pread(2)` or `pwrite(2)`, and on a descriptor without positions, if
+/// `or_without_position`, by `read(2)` or `write(2)`.
+///
+/// For the lengths that vectors do not do justice: more than `ssize_t` holds, or beyond the last offset, which the kernel
+/// refuses; and none, which ends before the file is asked, although it means something to some (an empty datagram, a
+/// directory).
 ///
 /// # Errors
-/// EINVAL, EFAULT, EBADF; ESPIPE if only the offset is at fault, on a descriptor without positions.
+/// EINVAL, EFAULT, EBADF and those of the file; ESPIPE on a descriptor without positions, if that is not to be tried.
 ///
 /// # Safety
 /// The kernel may be asked to transfer that many bytes; where it does not refuse, the buffer is valid for them.
-pub unsafe fn refused_transfer(
+pub unsafe fn plain_transfer(
     fd: RawFd,
     is_read: bool,
     buffer: *mut libc::c_void,
     length: usize,
     offset: i64,
-    is_refused_anywhere: bool,
+    or_without_position: bool,
 ) -> Result<usize, Errno> {
     let (positional, plain) =
         if is_read { (libc::SYS_pread64, libc::SYS_read) } else { (libc::SYS_pwrite64, libc::SYS_write) };
     // SAFETY: by the contract of this function.
     match check(unsafe { libc::syscall(positional, fd, buffer, length, offset) }) {
         // SAFETY: as above.
-        Err(ESPIPE) if is_refused_anywhere => check(unsafe { libc::syscall(plain, fd, buffer, length) }),
+        Err(ESPIPE) if or_without_position => check(unsafe { libc::syscall(plain, fd, buffer, length) }),
         answer => answer,
     }
 }

@@ -16,9 +16,10 @@ mod thread;
 pub(crate) use clock::coarse_milliseconds;
 pub use clock::monotonic;
 pub use descriptor::Descriptor;
-pub use file::{ESPIPE, EventFd, FileId, FileKind, duplicate, refused_transfer, status_flags};
+pub use file::{ESPIPE, EventFd, FileId, FileKind, duplicate, plain_transfer, status_flags};
 pub(crate) use file::{
-    fdatasync, fsync, has_own_timeout, identify, nonblocking_read, nonblocking_write, read, seekable, write, write_at,
+    can_transfer, fdatasync, fsync, has_own_timeout, identify, nonblocking_read, nonblocking_write, read, seekable,
+    write, write_at,
 };
 pub use futex::{Wait, futex_wait, futex_wake};
 pub(crate) use own::{OwnDescriptor, lift};
