@@ -35,27 +35,36 @@ pub(super) fn shape(block: &Iocb) -> Result<(), Errno> {
     if is_sound { Ok(()) } else { Err(Errno::INVAL) }
 }
 
-/// A read or write of the buffer in the block, or of so many vectors with so many bytes that lie elsewhere.
+/// What a read or write moves: the buffer in the block, or vectors that lie elsewhere.
+#[derive(Clone, Copy)]
+pub(super) enum Memory {
+    /// One buffer: its address and its bytes.
+    Buffer(u64, u64),
+    /// A list of vectors: its address, how many there are, and how many bytes they have.
+    Vectors(usize, u32, u64),
+}
+
+/// A read or write of the block's offset.
 ///
 /// # Errors
 /// EINVAL for a place that no file has, EFAULT for a buffer that no program has.
 #[inline]
-pub(super) fn transfer(block: &Iocb, vectors: Option<(usize, u32, u64)>) -> Result<Operation, Errno> {
+pub(super) fn transfer(block: &Iocb, memory: Memory) -> Result<Operation, Errno> {
     let is_read = matches!(block.opcode, command::READ | command::READ_VECTORED);
-    let code = match (is_read, vectors) {
-        (true, None) => Code::Read,
-        (false, None) => Code::Write,
-        (true, Some(_)) => Code::ReadVectored,
-        (false, Some(_)) => Code::WriteVectored,
+    let code = match (is_read, memory) {
+        (true, Memory::Buffer(..)) => Code::Read,
+        (false, Memory::Buffer(..)) => Code::Write,
+        (true, Memory::Vectors(..)) => Code::ReadVectored,
+        (false, Memory::Vectors(..)) => Code::WriteVectored,
     };
-    let (address, length, bytes) = match vectors {
-        Some(vectors) => vectors,
-        None => {
-            let bytes = block.length.min(MAX_LENGTH as u64);
-            if block.buffer.saturating_add(bytes) > BEYOND_MEMORY {
+    let (address, length, bytes) = match memory {
+        Memory::Vectors(address, count, bytes) => (address, count, bytes),
+        Memory::Buffer(address, bytes) => {
+            let bytes = bytes.min(MAX_LENGTH as u64);
+            if address.saturating_add(bytes) > BEYOND_MEMORY {
                 return Err(Errno(libc::EFAULT));
             }
-            (block.buffer as usize, bytes as u32, bytes)
+            (address as usize, bytes as u32, bytes)
         }
     };
     let bytes = bytes.min(MAX_LENGTH as u64) as i64;

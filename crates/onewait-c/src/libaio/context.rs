@@ -126,6 +126,13 @@ impl Held {
     pub(super) fn place(&self) -> &'static Context {
         self.0
     }
+
+    /// Whether no other thread is inside a call on the context. For the one who destroys it, beside whom there are the
+    /// program's reference and those of requests.
+    pub(super) fn is_only_caller(&self) -> bool {
+        let requests = self.in_engine.load(Ordering::SeqCst);
+        self.0.references.load(Ordering::SeqCst) <= requests + 2
+    }
 }
 
 impl Clone for Held {
@@ -270,8 +277,9 @@ impl Content {
         }
     }
 
+    /// Wakes all who sleep.
     #[cold]
-    fn wake(&self) {
+    pub(super) fn wake(&self) {
         self.rouse();
         if self.has_sleepers(Bed::Kernel)
             && let Some(ready) = self.registry.ready()

@@ -9,7 +9,7 @@ use onewait::Errno;
 use onewait::aio::{Key, OwnWait, Target};
 use onewait::sys::{self, MaskedSignals};
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// Makes a context for so many requests, and writes down what the program will know it by.
@@ -43,11 +43,27 @@ pub(super) fn destroy(process: &Process, context: &Held) -> Result<(), Errno> {
     let place = registry.remove(context).ok_or(Errno::INVAL)?;
     context.is_dead.store(true, Ordering::SeqCst);
     registry.forget(context.asked);
-    context.rouse();
+    await_callers(context);
     context.direct.destroy(context.asked, registry);
     await_engine(process, context);
     place.let_go();
     Ok(())
+}
+
+/// Waits until the other threads have left their calls on the context: the kernel may give its address to the next context
+/// as soon as it is destroyed, and they must not find that one. Not for ever: this may be a handler that has interrupted such
+/// a call.
+fn await_callers(context: &Held) {
+    const ROUNDS: u32 = 100;
+    const NAP: Duration = Duration::from_micros(200);
+    let word = AtomicU32::new(0);
+    for _ in 0..ROUNDS {
+        context.wake();
+        if context.is_only_caller() {
+            return;
+        }
+        sys::futex_wait(&word, 0, Some(&Until::Then(Instant::now() + NAP).on_monotonic_clock()));
+    }
 }
 
 /// Cancels and waits until the engine has none of the context's requests. Also those that another thread is just about to

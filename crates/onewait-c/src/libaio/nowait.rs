@@ -1,9 +1,19 @@
-//! RWF_NOWAIT: what must not wait is done in the call itself, whatever comes of it.
+//! RWF_NOWAIT: what must not wait is done in the call itself, whatever comes of it; and what need not wait, if it can be.
 
 use onewait::Errno;
 use onewait::aio::Outcome;
 use onewait::driver::operation::Operation;
-use onewait::sys::{ESPIPE, raw_syscall};
+use onewait::sys::{ESPIPE, FileKind, raw_syscall};
+
+/// Reads vectors of so many bytes if the page cache holds all of them. If not, nothing is lost: it is read again.
+///
+/// # Safety
+/// As `Engine::submit`.
+pub(super) unsafe fn reads_all(operation: &Operation, bytes: u64) -> bool {
+    let is_candidate = operation.is_read() && operation.kind_of_file == FileKind::Storage && !operation.direct;
+    // SAFETY: passed on to the caller.
+    is_candidate && unsafe { transfer(&Operation { rw_flags: libc::RWF_NOWAIT, ..*operation }) } == Ok(bytes as usize)
+}
 
 /// Reads or writes with the operation's flags, of which RWF_NOWAIT is one.
 ///

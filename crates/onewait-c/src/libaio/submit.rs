@@ -5,7 +5,7 @@
 
 use super::abi::{FLAG_EVENTFD, Iocb, command};
 use super::bell::Bell;
-use super::check;
+use super::check::{self, Memory};
 use super::context::Held;
 use super::nowait;
 use super::request::LibaioRequest;
@@ -180,14 +180,19 @@ unsafe fn take_admitted(
     }
     // SAFETY: the program's block; the kernel writes this, too.
     unsafe { (*address).key = 0 };
+    let mut bytes = block.length;
     let operation = match block.opcode {
-        command::READ | command::WRITE => check::transfer(block, None)?,
+        command::READ | command::WRITE => check::transfer(block, Memory::Buffer(block.buffer, block.length))?,
         command::READ_VECTORED | command::WRITE_VECTORED => {
             // SAFETY: the program says that so many vectors are there.
             let vectors = unsafe { context.used_vectors.copy(block.buffer, block.length) }?;
-            let operation = check::transfer(block, Some((vectors.address(), vectors.count(), vectors.bytes())));
+            let memory = match vectors.alone() {
+                Some(vector) => Memory::Buffer(vector.iov_base as u64, vector.iov_len as u64),
+                None => Memory::Vectors(vectors.address(), vectors.count(), vectors.bytes()),
+            };
+            bytes = vectors.bytes();
             belongings.vectors = Some(vectors);
-            operation?
+            check::transfer(block, memory)?
         }
         command::FSYNC | command::FDATASYNC => check::sync(block)?,
         command::POLL => check::poll(block)?,
@@ -218,6 +223,11 @@ unsafe fn take_admitted(
             }
             if operation.is_read() && operation.kind_of_file == FileKind::Other && check::is_directory(operation.fd) {
                 return Err(Errno::INVAL);
+            }
+            // SAFETY: passed on to the caller.
+            if operation.is_vectored() && unsafe { nowait::reads_all(&operation, bytes) } {
+                finish(context, address, block, &operation, Ok(bytes as usize), started, belongings);
+                return Ok(Taken::Inline);
             }
             let submission = Submission { operation, before, started, payload: () };
             match queue(process, context, address, block, submission, belongings) {

@@ -27,6 +27,14 @@ impl Vectors {
         self.list.iter().fold(0, |sum, vector| sum.saturating_add(vector.iov_len as u64))
     }
 
+    /// The only vector, if there is one only: it needs no list.
+    pub(super) fn alone(&self) -> Option<libc::iovec> {
+        match self.list[..] {
+            [vector] => Some(vector),
+            _ => None,
+        }
+    }
+
     /// How many there are.
     pub(super) fn count(&self) -> u32 {
         self.list.len() as u32

@@ -238,6 +238,7 @@ impl Drop for Server<'_> {
         // Passed on to the server; what does not heed it is ended with its directory.
         // SAFETY: no memory is involved, and the child is not waited for yet if this is true.
         if self.onewait.try_wait().is_ok_and(|status| status.is_none()) {
+            // SAFETY: no memory is involved; the child was not waited for, so the number still is its own.
             unsafe { libc::kill(self.onewait.id() as i32, libc::SIGTERM) };
             let end = Instant::now() + Duration::from_secs(10);
             while Instant::now() < end && self.onewait.try_wait().is_ok_and(|status| status.is_none()) {
