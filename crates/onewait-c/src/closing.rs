@@ -49,21 +49,22 @@ fn release_number(process: &Process, fd: c_int) {
     }
 }
 
-/// `new` is about to mean the file of `old`.
+/// `new` is about to mean the file of `old`: when the value is dropped, it does.
 ///
 /// # Errors
 /// EBUSY if the library needs that number.
-fn before_replacing(old: c_int, new: c_int) -> Result<(), Errno> {
+fn before_replacing(old: c_int, new: c_int) -> Result<Option<sys::Replacing>, Errno> {
     if old == new || process::existing().is_none() {
-        return Ok(());
+        return Ok(None);
     }
     let _kept = errno::Kept::new();
     // SAFETY: no pointers.
     if unsafe { libc::fcntl(old, libc::F_GETFD) } < 0 {
-        return Ok(());
+        return Ok(None);
     }
     before_close(new);
-    if !is_ours(new) || sys::vacate(new) { Ok(()) } else { Err(Errno(libc::EBUSY)) }
+    let replacing = sys::Replacing::new();
+    if !is_ours(new) || sys::vacate(new) { Ok(Some(replacing)) } else { Err(Errno(libc::EBUSY)) }
 }
 
 /// `close(2)`. The library's own descriptors are none as far as the program is concerned: EBADF.
@@ -86,9 +87,10 @@ pub unsafe extern "C-unwind" fn close(fd: c_int) -> c_int {
 /// As the original.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dup2(old: c_int, new: c_int) -> c_int {
-    if let Err(errno) = before_replacing(old, new) {
-        return errno::status(Err(errno));
-    }
+    let _replacing = match before_replacing(old, new) {
+        Ok(replacing) => replacing,
+        Err(errno) => return errno::status(Err(errno)),
+    };
     call_real!(c"dup2" as unsafe extern "C" fn(c_int, c_int) -> c_int, (old, new), -1)
 }
 
@@ -98,9 +100,10 @@ pub unsafe extern "C" fn dup2(old: c_int, new: c_int) -> c_int {
 /// As the original.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dup3(old: c_int, new: c_int, flags: c_int) -> c_int {
-    if let Err(errno) = before_replacing(old, new) {
-        return errno::status(Err(errno));
-    }
+    let _replacing = match before_replacing(old, new) {
+        Ok(replacing) => replacing,
+        Err(errno) => return errno::status(Err(errno)),
+    };
     call_real!(c"dup3" as unsafe extern "C" fn(c_int, c_int, c_int) -> c_int, (old, new, flags), -1)
 }
 

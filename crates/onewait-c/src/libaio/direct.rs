@@ -143,10 +143,22 @@ impl Direct {
     /// Whether an event may be there to be taken. No system call.
     #[inline]
     pub(super) fn has_news(&self) -> bool {
-        let Some(context) = self.existing() else { return false };
-        // SAFETY: a context of the kernel's is the address of a ring, mapped until the context is destroyed.
+        self.existing().is_some() && self.available() != Some(0)
+    }
+
+    /// How many events are there to be taken; `None` if the kernel's ring does not tell. No system call.
+    #[inline]
+    pub(super) fn available(&self) -> Option<usize> {
+        let context = self.existing()?;
+        // SAFETY: a context of the kernel's is the address of a ring, mapped until the context is destroyed, which waits for
+        // us.
         let ring = unsafe { &*(context as *const Ring) };
-        ring.magic != RING_MAGIC || ring.head.load(Ordering::Acquire) != ring.tail.load(Ordering::Acquire)
+        if ring.magic != RING_MAGIC {
+            return None;
+        }
+        let (head, tail) = (ring.head.load(Ordering::Acquire), ring.tail.load(Ordering::Acquire));
+        let count = if head <= tail { tail - head } else { (ring.nr + tail).saturating_sub(head) };
+        Some(count as usize)
     }
 
     /// From now on requests go other ways, too. Comes before the first one does.

@@ -52,11 +52,13 @@ impl Wanted {
 /// # Safety
 /// So many events can be written, if their address is not null; the timeout is null or a time.
 pub(super) unsafe fn reap(process: &Process, context: &Content, wanted: &Wanted) -> Result<usize, Errno> {
-    if context.is_in_engine() {
-        process.engine.poll();
-    }
     let mut taken = Taken { context, wanted, count: 0 };
     taken.take_queued()?;
+    // Only then: what the ring of a lone thread has posted costs a system call, and comes all at once.
+    if context.is_in_engine() && (!taken.is_enough() || taken.count == 0) {
+        process.engine.poll();
+        taken.take_queued()?;
+    }
     if !taken.is_enough() && context.is_in_engine() {
         process.engine.watch_writes(|| taken.take_queued().is_err() || taken.is_enough());
     }
@@ -194,6 +196,10 @@ impl Taken<'_> {
         let direct = &self.context.direct;
         let is_alone = direct.is_alone();
         let min = if is_alone { self.wanted.min - self.count } else { 1 };
+        if direct.available().is_some_and(|available| available >= min) {
+            self.take_from_kernel()?;
+            return Ok(Slept::Woken);
+        }
         direct.want(min);
         self.context.lie_down(Bed::Kernel);
         let is_changed = direct.is_alone() != is_alone || self.context.queue.is_filled() || self.is_over();

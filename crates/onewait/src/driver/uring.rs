@@ -90,6 +90,7 @@ impl Ring {
     /// Those of `io_uring_setup(2)` and `io_uring_enter(2)`: ENOSYS, EPERM and EACCES where it is forbidden, EINVAL where the
     /// kernel is too old (before 6.1), ENOMEM where too little memory may be locked, EMFILE.
     pub(crate) fn new() -> Result<Ring, Errno> {
+        let _making = sys::Making::new();
         let mut submissions = SUBMISSIONS;
         let ring = loop {
             match build(submissions) {

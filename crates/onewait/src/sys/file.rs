@@ -1,6 +1,6 @@
 //! Descriptors: what they are, and reading and writing them without waiting.
 
-use super::{Descriptor, OwnDescriptor, check};
+use super::{Descriptor, Making, OwnDescriptor, check};
 use crate::errno::Errno;
 use std::os::fd::{AsRawFd, RawFd};
 use std::ptr;
@@ -302,6 +302,7 @@ impl EventFd {
     /// # Errors
     /// EMFILE, ENFILE, ENOMEM.
     pub fn new() -> Result<EventFd, Errno> {
+        let _making = Making::new();
         // SAFETY: no pointers.
         let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
         if fd < 0 {

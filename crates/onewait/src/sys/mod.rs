@@ -12,6 +12,7 @@ mod raw;
 mod signals;
 mod size_limit;
 mod thread;
+mod transient;
 
 pub(crate) use clock::coarse_milliseconds;
 pub use clock::monotonic;
@@ -30,6 +31,9 @@ pub(crate) use size_limit::has_size_limit;
 pub use size_limit::{size_limit_changed, watch_size_limit};
 pub use thread::{Thread, Uncancellable, is_own_routine, spawn};
 pub(crate) use thread::{count_foreign_threads, count_processors, count_waits};
+
+pub(crate) use transient::Making;
+pub use transient::Replacing;
 
 use crate::errno::Errno;
 

@@ -59,6 +59,7 @@ impl<S: Sink> Readiness<S> {
         pool: Arc<Pool<S>>,
         native: Option<Arc<NativeAio<S>>>,
     ) -> Result<Readiness<S>, Errno> {
+        let making = sys::Making::new();
         // SAFETY: no pointers.
         let epoll = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
         if epoll < 0 {
@@ -66,6 +67,7 @@ impl<S: Sink> Readiness<S> {
         }
         // SAFETY: just made, owned by nobody else.
         let epoll = OwnDescriptor::new(unsafe { Descriptor::from_raw(epoll) })?;
+        drop(making);
         let shared = Arc::new(Shared {
             epoll,
             doorbell: EventFd::new()?,
