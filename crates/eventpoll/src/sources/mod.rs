@@ -1,0 +1,7 @@
+//! Sources in the box.
+
+mod event;
+mod pipe;
+
+pub use event::Event;
+pub use pipe::{PipeReader, PipeWriter, pipe};
