@@ -13,13 +13,13 @@ use rustix::time::{
 };
 
 use super::{kernel_memory, kernel_signal};
+use super::bytes::BYTES;
 use super::world::{self, Errno, Event, Op, Watched, World};
 
 /// The kernel's epoll over the kernel's sources.
 pub(crate) struct Kernel;
 
 impl World for Kernel {
-    const NAME: &'static str = "kernel";
     type Source<'a> = BorrowedFd<'a>;
     type Poll = Poll;
     type Counter = Counter;
@@ -73,9 +73,6 @@ macro_rules! watched {
 }
 watched!(Poll Counter Reader Writer Timer);
 
-/// A wait of these tests asks for no more.
-pub(crate) const MOST_EVENTS: usize = 64;
-
 fn number(error: Error) -> Errno {
     error.raw_os_error()
 }
@@ -93,7 +90,7 @@ impl world::Poll<Kernel> for Poll {
 
     fn wait_into(&self, events: &mut [Event], timeout: Option<Duration>) -> Result<usize, Errno> {
         let timeout = timeout.map(|time| Timespec::try_from(time).expect("a timeout of the tests"));
-        let mut raw = [MaybeUninit::uninit(); MOST_EVENTS];
+        let mut raw = [MaybeUninit::uninit(); world::MOST_EVENTS];
         let (got, _) = epoll::wait(&self.0, &mut raw[..events.len()], timeout.as_ref()).map_err(number)?;
         for (event, raw) in events.iter_mut().zip(got.iter()) {
             // The kernel's struct is packed, so its fields are copied first.
@@ -142,9 +139,6 @@ impl world::Reader<Kernel> for Reader {
         io::read(&self.0, &mut bytes.spare_capacity_mut()[..n]).map(|(read, _)| read.len()).map_err(number)
     }
 }
-
-/// What the tests write into pipes: more than one can hold.
-pub(crate) static BYTES: [u8; 128 << 10] = [0; 128 << 10];
 
 impl world::Writer<Kernel> for Writer {
     fn write(&self, n: usize) -> Result<usize, Errno> {

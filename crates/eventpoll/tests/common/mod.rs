@@ -2,6 +2,7 @@
 
 pub(crate) mod bits;
 pub(crate) mod kernel;
+mod bytes;
 pub(crate) mod histogram;
 mod kernel_memory;
 mod kernel_signal;

@@ -11,7 +11,6 @@ macro_rules! both {
             $(#[test] fn $name() { bounded(concat!("kernel::", stringify!($name)), super::$name::<Kernel>); })+
         }
 
-        #[cfg(ours)]
         mod ours {
             use crate::common::{ours::Ours, watchdog::bounded};
             $(#[test] fn $name() { bounded(concat!("ours::", stringify!($name)), super::$name::<Ours>); })+

@@ -29,6 +29,9 @@ impl fmt::Debug for Event {
     }
 }
 
+/// A wait of these tests asks for no more.
+pub(crate) const MOST_EVENTS: usize = 64;
+
 /// What is done to an interest list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Op {
@@ -39,8 +42,6 @@ pub(crate) enum Op {
 
 /// A side of the comparison. Dropping what it makes closes it, for the last time.
 pub(crate) trait World: Sized + 'static {
-    /// How this side is called in messages.
-    const NAME: &'static str;
     /// What a control call names a source by.
     type Source<'a>: Copy;
     type Poll: Poll<Self>;
