@@ -1,0 +1,223 @@
+//! Values from many senders to one receiver.
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use core::fmt;
+
+use crate::Events;
+use crate::source::{AsSource, Notifier, Source, SourceRef, Watched};
+use crate::sync::Lock;
+
+/// A channel that holds up to `bound` values.
+#[must_use]
+pub fn bounded<T: Send + 'static>(bound: usize) -> (Sender<T>, Receiver<T>) {
+    channel(Some(bound))
+}
+
+/// A channel that holds as many values as memory does.
+#[must_use]
+pub fn unbounded<T: Send + 'static>() -> (Sender<T>, Receiver<T>) {
+    channel(None)
+}
+
+/// A channel that holds up to `bound` values; `None`: as many as memory does.
+#[must_use]
+pub fn channel<T: Send + 'static>(bound: Option<usize>) -> (Sender<T>, Receiver<T>) {
+    let queue = Queue { values: VecDeque::new(), bound, receiver_gone: false, senders_gone: false };
+    let shared = Arc::new(Lock::new(queue));
+    let receiving = Watched::new(ReceiveEnd(shared.clone()));
+    let sending = Watched::new(SendEnd(shared));
+    let (receiver, senders) = (receiving.notifier(), sending.notifier());
+    (Sender { shared: Arc::new(Senders { end: sending, receiver }) }, Receiver { end: receiving, senders })
+}
+
+/// Shared by both ends. Its lock is held for a few instructions, and not while anybody is notified.
+struct Queue<T> {
+    values: VecDeque<T>,
+    bound: Option<usize>,
+    receiver_gone: bool,
+    senders_gone: bool,
+}
+
+impl<T> Queue<T> {
+    fn is_full(&self) -> bool {
+        self.bound.is_some_and(|bound| self.values.len() >= bound)
+    }
+}
+
+struct ReceiveEnd<T>(Arc<Lock<Queue<T>>>);
+
+impl<T: Send + 'static> Source for ReceiveEnd<T> {
+    fn level(&self) -> Events {
+        let queue = self.0.lock();
+        let mut level = Events::empty();
+        level.set(Events::IN | Events::RDNORM, !queue.values.is_empty());
+        level.set(Events::HUP, queue.senders_gone);
+        level
+    }
+}
+
+struct SendEnd<T>(Arc<Lock<Queue<T>>>);
+
+impl<T: Send + 'static> Source for SendEnd<T> {
+    fn level(&self) -> Events {
+        let queue = self.0.lock();
+        let mut level = Events::empty();
+        level.set(Events::OUT | Events::WRNORM, !queue.is_full());
+        level.set(Events::ERR, queue.receiver_gone);
+        level
+    }
+}
+
+/// The end to send to; clone it for more senders. As a source, which its clones are too: `OUT | WRNORM` if there is room,
+/// `ERR` if the receiver is gone. An edge is when a full channel gets room.
+pub struct Sender<T: Send + 'static> {
+    shared: Arc<Senders<T>>,
+}
+
+struct Senders<T: Send + 'static> {
+    end: Watched<SendEnd<T>>,
+    receiver: Notifier,
+}
+
+/// The end to receive from. As a source: `IN | RDNORM` if there is a value, `HUP` if all senders are gone. Every value
+/// sent is an edge.
+pub struct Receiver<T: Send + 'static> {
+    end: Watched<ReceiveEnd<T>>,
+    senders: Notifier,
+}
+
+/// Why a value was not sent; it comes back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum TrySendError<T> {
+    /// There is no room.
+    Full(T),
+    /// The receiver is gone.
+    Disconnected(T),
+}
+
+/// Why no value was received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TryRecvError {
+    /// There is none yet.
+    Empty,
+    /// There is none, and all senders are gone.
+    Disconnected,
+}
+
+impl<T: Send + 'static> Sender<T> {
+    /// Sends a value. Does not wait for room.
+    ///
+    /// Errors: [`TrySendError::Full`], [`TrySendError::Disconnected`], with the value.
+    pub fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
+        let mut queue = self.shared.end.0.lock();
+        if queue.receiver_gone {
+            return Err(TrySendError::Disconnected(value));
+        }
+        if queue.is_full() {
+            return Err(TrySendError::Full(value));
+        }
+        queue.values.push_back(value);
+        drop(queue);
+        self.shared.receiver.notify(Events::IN | Events::RDNORM);
+        Ok(())
+    }
+}
+
+impl<T: Send + 'static> Receiver<T> {
+    /// Takes the oldest value. Does not wait for one.
+    ///
+    /// Errors: [`TryRecvError::Empty`], [`TryRecvError::Disconnected`].
+    pub fn try_recv(&self) -> Result<T, TryRecvError> {
+        let mut queue = self.end.0.lock();
+        let was_full = queue.is_full();
+        let Some(value) = queue.values.pop_front() else {
+            return Err(if queue.senders_gone { TryRecvError::Disconnected } else { TryRecvError::Empty });
+        };
+        drop(queue);
+        if was_full {
+            self.senders.notify(Events::OUT | Events::WRNORM);
+        }
+        Ok(value)
+    }
+}
+
+impl<T: Send + 'static> Clone for Sender<T> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone() }
+    }
+}
+
+impl<T: Send + 'static> Drop for Senders<T> {
+    fn drop(&mut self) {
+        self.end.0.lock().senders_gone = true;
+        self.receiver.notify_all(Events::empty());
+    }
+}
+
+impl<T: Send + 'static> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        let values = {
+            let mut queue = self.end.0.lock();
+            queue.receiver_gone = true;
+            core::mem::take(&mut queue.values)
+        };
+        // The values' own code runs without the lock.
+        drop(values);
+        self.senders.notify_all(Events::empty());
+    }
+}
+
+impl<T: Send + 'static> AsSource for Sender<T> {
+    fn as_source(&self) -> SourceRef<'_> {
+        self.shared.end.as_source()
+    }
+}
+
+impl<T: Send + 'static> AsSource for Receiver<T> {
+    fn as_source(&self) -> SourceRef<'_> {
+        self.end.as_source()
+    }
+}
+
+impl<T: Send + 'static> fmt::Debug for Sender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").field("id", &self.shared.end.id()).finish_non_exhaustive()
+    }
+}
+
+impl<T: Send + 'static> fmt::Debug for Receiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").field("id", &self.end.id()).finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Debug for TrySendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full(_) => "Full(..)",
+            Self::Disconnected(_) => "Disconnected(..)",
+        })
+    }
+}
+
+impl<T> fmt::Display for TrySendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full(_) => "the channel is full",
+            Self::Disconnected(_) => "the receiver is gone",
+        })
+    }
+}
+
+impl fmt::Display for TryRecvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "the channel is empty",
+            Self::Disconnected => "all senders are gone",
+        })
+    }
+}
+
+impl<T> core::error::Error for TrySendError<T> {}
+impl core::error::Error for TryRecvError {}
