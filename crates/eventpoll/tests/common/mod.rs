@@ -1,0 +1,16 @@
+//! What all comparisons share. A test is written once, against the traits of `world`, and runs on each side.
+
+pub(crate) mod bits;
+pub(crate) mod kernel;
+mod bytes;
+pub(crate) mod histogram;
+mod kernel_memory;
+mod kernel_signal;
+pub(crate) mod ours;
+mod sides;
+pub(crate) mod tasks;
+pub(crate) mod waiters;
+pub(crate) mod watchdog;
+pub(crate) mod world;
+
+pub(crate) use sides::both;
