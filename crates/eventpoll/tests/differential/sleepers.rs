@@ -22,7 +22,7 @@ use crate::common::watchdog;
 use crate::common::world::{Poll, Watched, World};
 
 /// How many sequences without `ONEWAIT_SOAK`.
-const SEQUENCES: u64 = 3000;
+const SEQUENCES: u64 = 2000;
 
 /// How often a side plays a sequence before it counts as different.
 const ROUNDS: usize = 200;
