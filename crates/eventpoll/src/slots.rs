@@ -34,6 +34,8 @@ enum Entry {
 }
 
 pub(crate) struct Slots {
+    // Boxed, so that more pages do not move those that there are.
+    #[expect(clippy::vec_box, reason = "a page is large, and moving it is what the box saves")]
     pages: Vec<Box<[Entry; PAGE]>>,
     free: u32,
     used: usize,

@@ -17,8 +17,9 @@ pub struct Waker {
 }
 
 impl Waker {
-    /// Wakes the last waiter that fell asleep. If none sleeps, the next wait that would fall asleep returns instead. Used
-    /// several times before a waiter takes notice, it counts once. A wait that may not sleep takes no notice (rule 57).
+    /// Wakes the last waiter that fell asleep; with events, if there are any by then. If none sleeps, the next wait that
+    /// would fall asleep returns instead. Used several times before a waiter takes notice, it counts once. A wait that
+    /// may not sleep takes no notice (rule 57).
     ///
     /// From any thread and, with the parking of `std`, from signal handlers: it takes no lock for which it would have to
     /// wait, does not allocate, and keeps `errno`'s meaning to the futex alone.

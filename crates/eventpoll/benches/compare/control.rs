@@ -33,7 +33,7 @@ impl Both {
     }
 }
 
-pub fn rows(report: &mut Report) {
+pub(crate) fn rows(report: &mut Report) {
     if report.wants("add + delete") {
         let Both { poll, events, epoll, eventfds } = Both::new(Interest::IN, EventFlags::IN);
         report.race(

@@ -12,12 +12,12 @@ static COUNT: AtomicUsize = AtomicUsize::new(0);
 static BYTES: AtomicUsize = AtomicUsize::new(0);
 
 /// How many allocations there were so far.
-pub fn allocations() -> usize {
+pub(crate) fn allocations() -> usize {
     COUNT.load(Ordering::Relaxed)
 }
 
 /// How many bytes are allocated.
-pub fn bytes() -> usize {
+pub(crate) fn bytes() -> usize {
     BYTES.load(Ordering::Relaxed)
 }
 

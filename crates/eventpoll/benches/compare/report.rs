@@ -4,7 +4,7 @@ use std::time::Instant;
 
 /// What is asked of a row.
 #[derive(Clone, Copy)]
-pub enum Required {
+pub(crate) enum Required {
     /// At least so many times cheaper than the peer.
     Cheaper(f64),
     /// At most so many times as dear as the peer.
@@ -24,13 +24,13 @@ struct Row {
 }
 
 #[derive(Clone, Copy)]
-pub struct Figure {
+pub(crate) struct Figure {
     median: f64,
     spread: f64,
 }
 
 impl Figure {
-    pub fn exactly(value: f64) -> Self {
+    pub(crate) fn exactly(value: f64) -> Self {
         Self { median: value, spread: 0.0 }
     }
 
@@ -41,7 +41,7 @@ impl Figure {
     }
 }
 
-pub struct Report {
+pub(crate) struct Report {
     words: Vec<String>,
     rows: Vec<Row>,
 }
@@ -49,11 +49,11 @@ pub struct Report {
 const SAMPLES: usize = 61;
 
 impl Report {
-    pub fn new(words: Vec<String>) -> Self {
+    pub(crate) fn new(words: Vec<String>) -> Self {
         Self { words, rows: Vec::new() }
     }
 
-    pub fn wants(&self, name: &str) -> bool {
+    pub(crate) fn wants(&self, name: &str) -> bool {
         let wanted = self.words.is_empty() || self.words.iter().any(|word| name.contains(word.as_str()));
         if wanted {
             eprintln!("measuring: {name}");
@@ -62,7 +62,7 @@ impl Report {
     }
 
     /// Nanoseconds an event, of `ours` and of a peer, each called with the number of events to go through.
-    pub fn race(
+    pub(crate) fn race(
         &mut self,
         name: &str,
         required: Required,
@@ -83,7 +83,7 @@ impl Report {
         self.add(name, Figure::of(our_samples), peer, "ns", required);
     }
 
-    pub fn samples(
+    pub(crate) fn samples(
         &mut self,
         name: &str,
         required: Required,
@@ -95,7 +95,7 @@ impl Report {
         self.add(name, Figure::of(ours), Some((peer_name, Figure::of(peer))), unit, required);
     }
 
-    pub fn add(
+    pub(crate) fn add(
         &mut self,
         name: &str,
         ours: Figure,
@@ -106,7 +106,7 @@ impl Report {
         self.rows.push(Row { name: name.to_owned(), ours, peer, unit, required });
     }
 
-    pub fn print(&self) {
+    pub(crate) fn print(&self) {
         println!("| | here | peer | peer / here | required | |");
         println!("|---|--:|--:|--:|--:|---|");
         for row in &self.rows {
@@ -127,18 +127,18 @@ impl Report {
     }
 }
 
-pub fn nanoseconds(f: &mut impl FnMut(usize), events: usize) -> f64 {
+pub(crate) fn nanoseconds(f: &mut impl FnMut(usize), events: usize) -> f64 {
     let start = Instant::now();
     f(events);
     start.elapsed().as_nanos() as f64 / events as f64
 }
 
 /// Keeps the calling thread on the processor that it is on, or on another one.
-pub fn one_processor() {
+pub(crate) fn one_processor() {
     processor(0);
 }
 
-pub fn processor(number: usize) {
+pub(crate) fn processor(number: usize) {
     let mut set = rustix::thread::CpuSet::new();
     set.set(number);
     if let Err(error) = rustix::thread::sched_setaffinity(None, &set) {

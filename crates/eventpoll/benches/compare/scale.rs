@@ -12,7 +12,7 @@ const ACTIVE: usize = 100;
 /// What the kernel spends on a watch, by its slab caches.
 const KERNEL_BYTES: f64 = 208.0;
 
-pub fn rows(report: &mut Report) {
+pub(crate) fn rows(report: &mut Report) {
     if report.wants("wait, 100 active: 1,000,000 idle against 1,000") {
         let mut few = Crowd::new(1_000);
         let mut many = Crowd::new(1_000_000);

@@ -13,7 +13,7 @@ use crate::report::{Figure, Report, Required};
 const NOW: Option<Duration> = Some(Duration::ZERO);
 const BATCH: usize = 64;
 
-pub fn rows(report: &mut Report) {
+pub(crate) fn rows(report: &mut Report) {
     if report.wants("notify + wait, edge") {
         one(report);
     }

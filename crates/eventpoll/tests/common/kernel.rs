@@ -12,9 +12,9 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
 
-use super::{kernel_memory, kernel_signal};
 use super::bytes::BYTES;
 use super::world::{self, Errno, Event, Op, Watched, World};
+use super::{kernel_memory, kernel_signal};
 
 /// The kernel's epoll over the kernel's sources.
 pub(crate) struct Kernel;

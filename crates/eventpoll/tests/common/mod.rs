@@ -1,9 +1,9 @@
 //! What all comparisons share. A test is written once, against the traits of `world`, and runs on each side.
 
 pub(crate) mod bits;
-pub(crate) mod kernel;
 mod bytes;
 pub(crate) mod histogram;
+pub(crate) mod kernel;
 mod kernel_memory;
 mod kernel_signal;
 pub(crate) mod ours;

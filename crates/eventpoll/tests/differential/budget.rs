@@ -50,6 +50,9 @@ impl Budget {
     /// Prints what was done.
     pub(super) fn report(&self, unit: &str) {
         let rate = self.spent as f64 / self.start.elapsed().as_secs_f64();
-        println!("{} {unit} in {} sequences, {rate:.0} a second, from seed {}", self.spent, self.sequences, self.first_seed);
+        println!(
+            "{} {unit} in {} sequences, {rate:.0} a second, from seed {}",
+            self.spent, self.sequences, self.first_seed
+        );
     }
 }

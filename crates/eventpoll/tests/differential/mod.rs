@@ -15,8 +15,8 @@ mod shrink;
 mod sleepers;
 mod step;
 
-use budget::Budget;
 use crate::common::watchdog;
+use budget::Budget;
 
 /// How many steps without `ONEWAIT_SOAK`.
 const STEPS: u64 = if cfg!(debug_assertions) { 1_000_000 } else { 8_000_000 };

@@ -24,19 +24,49 @@ pub(super) enum Place {
 
 #[derive(Clone, Copy)]
 pub(super) enum Step {
-    Control { poll: usize, op: Op, source: Place, bits: u32, data: u64 },
-    Wait { poll: usize, max: usize },
+    Control {
+        poll: usize,
+        op: Op,
+        source: Place,
+        bits: u32,
+        data: u64,
+    },
+    Wait {
+        poll: usize,
+        max: usize,
+    },
     /// The event poll's own level.
-    Look { poll: usize },
+    Look {
+        poll: usize,
+    },
     /// As a wait, into memory of which only a part can be written.
-    Fault { poll: usize, max: usize, writable: usize },
-    Write { counter: usize, n: u64 },
-    Read { counter: usize },
-    WritePipe { pipe: usize, n: usize },
-    ReadPipe { pipe: usize, n: usize },
-    Close { place: Place },
+    Fault {
+        poll: usize,
+        max: usize,
+        writable: usize,
+    },
+    Write {
+        counter: usize,
+        n: u64,
+    },
+    Read {
+        counter: usize,
+    },
+    WritePipe {
+        pipe: usize,
+        n: usize,
+    },
+    ReadPipe {
+        pipe: usize,
+        n: usize,
+    },
+    Close {
+        place: Place,
+    },
     /// A new one at this place (of a pipe: both ends); what was there is closed.
-    Renew { place: Place },
+    Renew {
+        place: Place,
+    },
 }
 
 impl fmt::Debug for Place {
@@ -63,7 +93,9 @@ impl fmt::Debug for Step {
             }
             Step::Wait { poll, max } => write!(f, "poll{poll}.wait({max}, 0)"),
             Step::Look { poll } => write!(f, "poll{poll}.poll()"),
-            Step::Fault { poll, max, writable } => write!(f, "poll{poll}.wait({max} of which {writable} can be stored)"),
+            Step::Fault { poll, max, writable } => {
+                write!(f, "poll{poll}.wait({max} of which {writable} can be stored)")
+            }
             Step::Write { counter, n } => write!(f, "{:?}.write({n})", Place::Counter(counter)),
             Step::Read { counter } => write!(f, "{:?}.read()", Place::Counter(counter)),
             Step::WritePipe { pipe, n } => write!(f, "{:?}.write({n} bytes)", Place::Writer(pipe)),

@@ -123,7 +123,11 @@ fn rule_61_an_event_has_the_data_of_its_bits<W: World>() {
 
 /// One thread writes, one takes each edge that it is told of, and one interferes all the time. Comes back only if no
 /// edge is lost.
-fn nothing_is_lost<W: World>(bits: u32, interfere: impl Fn(&W::Poll, &W::Counter) + Sync, taken: impl Fn(&W::Poll, &W::Counter) + Sync) {
+fn nothing_is_lost<W: World>(
+    bits: u32,
+    interfere: impl Fn(&W::Poll, &W::Counter) + Sync,
+    taken: impl Fn(&W::Poll, &W::Counter) + Sync,
+) {
     let (poll, counter, end) = (W::poll(), W::counter(0), AtomicBool::new(false));
     poll.add(counter.source(), bits, 1).unwrap();
     let sum = AtomicU64::new(0);
