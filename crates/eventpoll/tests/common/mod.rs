@@ -7,10 +7,11 @@ pub(crate) mod kernel;
 mod kernel_memory;
 mod kernel_signal;
 pub(crate) mod ours;
+pub(crate) mod own_source;
 mod sides;
 pub(crate) mod tasks;
 pub(crate) mod waiters;
 pub(crate) mod watchdog;
 pub(crate) mod world;
 
-pub(crate) use sides::both;
+pub(crate) use sides::{both, ours_alone};

@@ -4,6 +4,7 @@
 /// check that each rule has a test.
 macro_rules! both {
     ($($name:ident),+ $(,)?) => {
+        #[allow(dead_code, reason = "only the check that each rule has a test reads it")]
         pub(crate) const NAMES: &[&str] = &[$(stringify!($name)),+];
 
         mod kernel {
@@ -17,4 +18,19 @@ macro_rules! both {
         }
     };
 }
+
+/// As `both`, for a `fn name()` that only our side can play.
+macro_rules! ours_alone {
+    ($($name:ident),+ $(,)?) => {
+        #[allow(dead_code, reason = "only the check that each rule has a test reads it")]
+        pub(crate) const NAMES: &[&str] = &[$(stringify!($name)),+];
+
+        mod ours {
+            use crate::common::watchdog::bounded;
+            $(#[test] fn $name() { bounded(concat!("ours::", stringify!($name)), super::$name); })+
+        }
+    };
+}
+
 pub(crate) use both;
+pub(crate) use ours_alone;

@@ -6,6 +6,15 @@ use super::step::{COUNTERS, PIPES, POLLS, Place, Step};
 use crate::common::bits::{ERR, ET, EXCLUSIVE, HUP, IN, ONESHOT, OUT, PRI, RDHUP, RDNORM, WAKEUP, WRNORM};
 use crate::common::world::Op;
 
+/// A short sequence without what needs a thread of its own, for one that has some: sleepers come between the steps.
+pub(super) fn steps_beside_sleepers(random: Rng, polls: usize, length: usize) -> Vec<Step> {
+    let mut generator = Generator { random, polls, data: 0 };
+    let steps = std::iter::repeat_with(|| generator.step());
+    // An event poll in which a thread sleeps is not closed by its last owner here.
+    let closes = |step: &Step| matches!(step, Step::Close { place: Place::Poll(_) } | Step::Renew { place: Place::Poll(_) });
+    steps.filter(|step| !closes(step)).take(length).collect()
+}
+
 /// The sequence of a seed.
 pub(super) fn sequence(seed: u64) -> Vec<Step> {
     let mut random = Rng::with_seed(seed);

@@ -1,5 +1,6 @@
 //! Plays steps on one side.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::step::{COUNTERS, PIPES, POLLS, Place, Step};
@@ -7,7 +8,7 @@ use crate::common::bits::Named;
 use crate::common::world::{Counter, Errno, Event, Poll, Reader, Watched, World, Writer};
 
 /// What a step gave.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Answer {
     /// Something that it names is closed.
     Closed,
@@ -38,9 +39,9 @@ impl<T: Into<u64>> From<Result<T, Errno>> for Answer {
     }
 }
 
-/// A side with all its things. They are made when they are first used: most sequences need few.
+/// A side with all its things.
 pub(super) struct Player<W: World> {
-    polls: [Option<W::Poll>; POLLS],
+    polls: [Option<Arc<W::Poll>>; POLLS],
     counters: [Option<W::Counter>; COUNTERS],
     pipes: [(Option<W::Reader>, Option<W::Writer>); PIPES],
 }
@@ -48,7 +49,7 @@ pub(super) struct Player<W: World> {
 impl<W: World> Player<W> {
     pub(super) fn new() -> Self {
         Self {
-            polls: std::array::from_fn(|_| Some(W::poll())),
+            polls: std::array::from_fn(|_| Some(Arc::new(W::poll()))),
             counters: std::array::from_fn(|place| Some(Self::counter(place))),
             pipes: std::array::from_fn(|_| Self::pipe()),
         }
@@ -63,9 +64,14 @@ impl<W: World> Player<W> {
         (Some(reader), Some(writer))
     }
 
+    /// The event poll at a place, which another thread may use as well.
+    pub(super) fn poll(&self, place: usize) -> Option<&Arc<W::Poll>> {
+        self.polls[place].as_ref()
+    }
+
     fn source(&self, place: Place) -> Option<W::Source<'_>> {
         match place {
-            Place::Poll(place) => self.polls[place].as_ref().map(Watched::source),
+            Place::Poll(place) => self.polls[place].as_ref().map(|poll| poll.source()),
             Place::Counter(place) => self.counters[place].as_ref().map(Watched::source),
             Place::Reader(place) => self.pipes[place].0.as_ref().map(Watched::source),
             Place::Writer(place) => self.pipes[place].1.as_ref().map(Watched::source),
@@ -107,7 +113,7 @@ impl<W: World> Player<W> {
             }
             Step::Renew { place } => {
                 match place {
-                    Place::Poll(place) => self.polls[place] = Some(W::poll()),
+                    Place::Poll(place) => self.polls[place] = Some(Arc::new(W::poll())),
                     Place::Counter(place) => self.counters[place] = Some(Self::counter(place)),
                     Place::Reader(place) | Place::Writer(place) => self.pipes[place] = Self::pipe(),
                 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{
-    control, edges, events, lifetime, nested_edges, nested_wakes, nesting, order, races, ready_list, sources, wait,
-    wakes,
+    control, edges, events, lifetime, nested_edges, nested_wakes, nesting, order, ours_alone, races, ready_list, sources,
+    wait, wakes,
 };
 
 /// Rules of epoll are numbered, from 1.
@@ -43,6 +43,7 @@ fn every_rule_has_a_test() {
         nested_wakes::NAMES,
         nesting::NAMES,
         order::NAMES,
+        ours_alone::NAMES,
         races::NAMES,
         ready_list::NAMES,
         sources::NAMES,

@@ -11,6 +11,7 @@ mod nested_edges;
 mod nested_wakes;
 mod nesting;
 mod order;
+mod ours_alone;
 mod races;
 mod ready_list;
 mod sources;

@@ -58,9 +58,12 @@ fn one_stale<W: World>() -> (W::Poll, W::Counter, W::Counter) {
 
 fn rule_22_polling_drops_what_is_stale<W: World>() {
     let (poll, a, _b) = one_stale::<W>();
+    let c = W::counter(0);
+    poll.add(c.source(), IN, 3).unwrap();
     assert_eq!(poll.level(), IN | RDNORM);
+    c.write(1).unwrap();
     a.write(1).unwrap();
-    assert_eq!(poll.now(8), [event(IN, 2), event(IN, 1)]);
+    assert_eq!(poll.now(8), [event(IN, 2), event(IN, 3), event(IN, 1)]);
 }
 
 fn rule_22_without_a_poll_the_stale_one_keeps_its_place<W: World>() {
