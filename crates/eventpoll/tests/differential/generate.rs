@@ -11,7 +11,8 @@ pub(super) fn steps_beside_sleepers(random: Rng, polls: usize, length: usize) ->
     let mut generator = Generator { random, polls, data: 0 };
     let steps = std::iter::repeat_with(|| generator.step());
     // An event poll in which a thread sleeps is not closed by its last owner here.
-    let closes = |step: &Step| matches!(step, Step::Close { place: Place::Poll(_) } | Step::Renew { place: Place::Poll(_) });
+    let closes =
+        |step: &Step| matches!(step, Step::Close { place: Place::Poll(_) } | Step::Renew { place: Place::Poll(_) });
     steps.filter(|step| !closes(step)).take(length).collect()
 }
 

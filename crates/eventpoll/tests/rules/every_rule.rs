@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{
-    control, edges, events, lifetime, nested_edges, nested_wakes, nesting, order, ours_alone, races, ready_list, sources,
-    wait, wakes,
+    control, edges, events, lifetime, nested_edges, nested_wakes, nesting, order, ours_alone, races, ready_list,
+    sources, wait, wakes,
 };
 
 /// Rules of epoll are numbered, from 1.
