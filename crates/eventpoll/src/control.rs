@@ -7,6 +7,7 @@ use crate::interests::Interests;
 use crate::nesting::Links;
 use crate::park::Inside;
 use crate::poll_core::Core;
+use crate::slots::NONE;
 use crate::source::SourceRef;
 use crate::waiters::Wakes;
 use crate::{Error, Interest, Result};
@@ -87,7 +88,7 @@ impl Core {
         let listed = interests.slots.get(number).is_none_or(crate::slots::Slot::is_listed);
         if !listed {
             let Interests { ready, slots, .. } = interests;
-            ready.push_last(slots, number);
+            ready.insert_before(slots, NONE, number);
         }
         interests.settle(&self.intake);
         if !listed {
@@ -99,7 +100,8 @@ impl Core {
         if let Some(slot) = interests.slots.get(number) {
             slot.source.hub.unhang(&slot.item);
         }
-        let slot = interests.remove(number, &self.intake);
-        interests.removed.extend(slot);
+        if let Some(slot) = interests.remove(number, &self.intake) {
+            interests.drop_later(slot);
+        }
     }
 }

@@ -8,7 +8,7 @@ use hashbrown::HashTable;
 use crate::intake::{Intake, READY};
 use crate::item::Item;
 use crate::ready_list::{List, OFF};
-use crate::slots::{Slot, Slots};
+use crate::slots::{NONE, Slot, Slots};
 use crate::source::{Hub, Node, SourceId};
 use crate::{Error, Interest, Result};
 
@@ -18,10 +18,9 @@ pub(crate) struct Interests {
     /// Numbers of slots, by the id of their source.
     table: HashTable<u32>,
     pub(crate) ready: List,
-    /// What a scan has before it; empty without one, unless a source's level panicked in it.
-    pub(crate) scan: List,
-    /// Items whose source is gone, to be dropped when the lock is free.
-    pub(crate) removed: Vec<Slot>,
+    /// Items whose source is gone: first as numbers, then as what is to be dropped when the lock is free.
+    dead: Vec<u32>,
+    removed: Vec<Slot>,
 }
 
 fn hash(id: SourceId) -> u64 {
@@ -31,13 +30,7 @@ fn hash(id: SourceId) -> u64 {
 
 impl Interests {
     pub(crate) fn new() -> Self {
-        Self {
-            slots: Slots::new(),
-            table: HashTable::new(),
-            ready: List::EMPTY,
-            scan: List::EMPTY,
-            removed: Vec::new(),
-        }
+        Self { slots: Slots::new(), table: HashTable::new(), ready: List::EMPTY, dead: Vec::new(), removed: Vec::new() }
     }
 
     #[inline]
@@ -94,44 +87,36 @@ impl Interests {
         let slots = core::mem::replace(&mut self.slots, Slots::new());
         self.table = HashTable::new();
         self.ready = List::EMPTY;
-        self.scan = List::EMPTY;
         slots.into_used().collect()
     }
 
     /// Puts what was notified at the end of the ready list, in order; what is in it already stays where it is (rule 26).
     #[inline]
     pub(crate) fn gather(&mut self, intake: &Intake) {
-        let first = intake.take();
-        if first != 0 {
-            let (arrivals, dead) = self.sort(first);
-            self.ready.append(&mut self.slots, arrivals);
-            self.drop_dead(dead);
-        }
+        self.gather_before(intake, NONE);
     }
 
-    /// Begins a scan: all that is ready is before it.
+    /// The same, but before an item that is in the ready list; `NONE`: at the end.
     #[inline]
-    pub(crate) fn start_scan(&mut self, intake: &Intake) {
-        self.gather(intake);
-        let ready = core::mem::replace(&mut self.ready, List::EMPTY);
-        self.scan.append(&mut self.slots, ready);
-    }
-
-    /// Ends a scan. Now the order is: what was not scanned, what arrived meanwhile, what the scan put back (rule 31).
-    #[inline]
-    pub(crate) fn end_scan(&mut self, intake: &Intake) {
-        let back = core::mem::replace(&mut self.ready, core::mem::replace(&mut self.scan, List::EMPTY));
-        let first = intake.take();
-        let mut dead = Vec::new();
-        if first != 0 {
-            // What the scan put back is in a list, and so stays where it is, also if it was notified meanwhile.
-            let (arrivals, gone) = self.sort(first);
-            self.ready.append(&mut self.slots, arrivals);
-            dead = gone;
+    pub(crate) fn gather_before(&mut self, intake: &Intake, mut next: u32) {
+        let mut above = intake.take();
+        // From the newest to the oldest, each before the one that came after it.
+        while let Some(number) = above.checked_sub(1) {
+            let Some(slot) = self.slots.get_mut(number) else { break };
+            // To be read before somebody may push the item again.
+            above = slot.item.behind();
+            if slot.item.leave_intake() {
+                self.dead.push(number);
+            } else if slot.is_listed() {
+                slot.merged = slot.merged.saturating_add(1);
+            } else {
+                self.ready.insert_before(&mut self.slots, next, number);
+                next = number;
+            }
         }
-        self.ready.append(&mut self.slots, back);
-        self.drop_dead(dead);
-        self.settle(intake);
+        if !self.dead.is_empty() {
+            self.drop_dead();
+        }
     }
 
     /// Makes `READY` say what the ready list says.
@@ -144,29 +129,20 @@ impl Interests {
         }
     }
 
-    /// Follows a chain from the intake, newest first. Returns what was in no list, oldest first, and what is dead.
-    #[inline]
-    fn sort(&mut self, first: u32) -> (List, Vec<u32>) {
-        let (mut arrivals, mut dead) = (List::EMPTY, Vec::new());
-        let mut above = first;
-        while let Some(number) = above.checked_sub(1) {
-            let Some(slot) = self.slots.get_mut(number) else { break };
-            // To be read before somebody may push the item again.
-            above = slot.item.behind();
-            if slot.item.leave_intake() {
-                dead.push(number);
-            } else if slot.is_listed() {
-                slot.merged = slot.merged.saturating_add(1);
-            } else {
-                arrivals.push_first(&mut self.slots, number);
-            }
-        }
-        (arrivals, dead)
+    /// To be dropped when the lock is free.
+    pub(crate) fn drop_later(&mut self, slot: Slot) {
+        self.removed.push(slot);
     }
 
+    /// What is to be dropped now.
     #[inline]
-    fn drop_dead(&mut self, dead: Vec<u32>) {
-        for number in dead {
+    pub(crate) fn take_removed(&mut self) -> Vec<Slot> {
+        if self.removed.is_empty() { Vec::new() } else { core::mem::take(&mut self.removed) }
+    }
+
+    #[cold]
+    fn drop_dead(&mut self) {
+        while let Some(number) = self.dead.pop() {
             let slot = self.forget(number);
             self.removed.extend(slot);
         }

@@ -8,12 +8,16 @@ use crate::sync::{AtomicU32, Ordering};
 use crate::waiters::Wakes;
 use crate::{Events, Interest};
 
-/// The item is in the intake. Set by who notifies, taken away by who drains; each by a read-modify-write, so that the
-/// one sees the level that the other's notification was about.
-const IN_INTAKE: u32 = 1;
-
-/// The source is gone; who drains removes the item. Never taken away.
-const DEAD: u32 = 2;
+/// Where an item is, as far as the intake goes. Each change is a swap, so that who takes the item out of the intake sees
+/// the level that the notification was about.
+mod state {
+    /// Not in the intake.
+    pub(super) const OUT: u32 = 0;
+    /// In the intake, by a notification.
+    pub(super) const IN: u32 = 1;
+    /// In the intake, because the source is gone: who takes it out removes the item. There are no notifications any more.
+    pub(super) const DEAD: u32 = 2;
+}
 
 /// The half of a registration that is reached from the source. The other half, which only the event poll needs, is a
 /// [`Slot`](crate::slots::Slot).
@@ -44,7 +48,7 @@ impl Item {
             slot,
             behind: AtomicU32::new(0),
             interest: AtomicU32::new(interest.bits()),
-            state: AtomicU32::new(0),
+            state: AtomicU32::new(state::OUT),
             notified: AtomicU32::new(0),
             coalesced: AtomicU32::new(0),
         }
@@ -64,11 +68,11 @@ impl Item {
     }
 
     pub(crate) fn is_dead(&self) -> bool {
-        self.state.load(Ordering::Acquire) & DEAD != 0
+        self.state.load(Ordering::Acquire) == state::DEAD
     }
 
     pub(crate) fn is_in_intake(&self) -> bool {
-        self.state.load(Ordering::Acquire) & IN_INTAKE != 0
+        self.state.load(Ordering::Acquire) != state::OUT
     }
 
     #[inline]
@@ -85,12 +89,12 @@ impl Item {
     /// whether the item is dead.
     #[inline]
     pub(crate) fn leave_intake(&self) -> bool {
-        self.state.fetch_and(!IN_INTAKE, Ordering::AcqRel) & DEAD != 0
+        self.state.swap(state::OUT, Ordering::AcqRel) == state::DEAD
     }
 
     /// Leaves it to the next one who drains to remove the item. Wakes nobody (rule 47).
     pub(crate) fn bury(&self) {
-        if self.state.fetch_or(DEAD | IN_INTAKE, Ordering::AcqRel) & IN_INTAKE == 0 {
+        if self.state.swap(state::DEAD, Ordering::AcqRel) == state::OUT {
             self.core.intake.push(self);
         }
     }
@@ -105,7 +109,7 @@ impl Item {
             return false;
         }
         count(&self.notified);
-        let flags = if self.state.fetch_or(IN_INTAKE, Ordering::AcqRel) & IN_INTAKE == 0 {
+        let flags = if self.state.swap(state::IN, Ordering::AcqRel) == state::OUT {
             self.core.intake.push(self)
         } else {
             count(&self.coalesced);

@@ -1,8 +1,11 @@
-//! epoll in user space.
+#![doc = include_str!("../README.md")]
 #![cfg_attr(not(feature = "std"), no_std)]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+
+#[doc = include_str!("bring_your_own_source.md")]
+pub mod bring_your_own_source {}
 
 mod control;
 mod error;

@@ -84,7 +84,7 @@ impl Core {
     ) -> (Result<R>, Vec<Slot>) {
         let mut interests = self.interests.lock();
         let result = if self.is_closed() { Err(Error::Closed) } else { f(&mut interests, wakes) };
-        let mut removed = core::mem::take(&mut interests.removed);
+        let mut removed = interests.take_removed();
         drop(interests);
         // Closed by the source code that ran in `f`, which could not lock.
         if self.is_closed() {
@@ -121,7 +121,7 @@ impl Core {
         };
         let is_there = interests.slots.get(item.slot).is_some_and(|slot| Arc::ptr_eq(&slot.item, item));
         let slot = if is_there { interests.remove(item.slot, &core.intake) } else { None };
-        let removed = core::mem::take(&mut interests.removed);
+        let removed = interests.take_removed();
         drop(interests);
         drop((slot, removed));
     }

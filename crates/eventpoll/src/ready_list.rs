@@ -1,12 +1,13 @@
-//! Lists of items through their slots: the ready list, and what a scan has before it.
+//! The ready list, which goes through the slots of its items.
 
 use crate::slots::{NONE, Slot, Slots};
 
-/// In `Slot::next`: the item is in no list.
+/// In `Slot::next`: the item is not in the list.
 pub(crate) const OFF: u32 = NONE - 1;
 
-/// A doubly linked list of slots' numbers. An item is in one list at most.
-#[derive(Clone, Copy)]
+/// A doubly linked list of slots' numbers.
+///
+/// Its ends are read and written one by one: a processor waits if it reads both as one word just after one was written.
 pub(crate) struct List {
     first: u32,
     last: u32,
@@ -33,32 +34,27 @@ impl List {
         self.first
     }
 
+    /// The number of the last item; `NONE` if the list is empty.
     #[inline]
-    pub(crate) fn push_last(&mut self, slots: &mut Slots, number: u32) {
-        let last = self.last;
-        if let Some(slot) = slots.get_mut(number) {
-            slot.previous = last;
-            slot.next = NONE;
-        }
-        match slots.get_mut(last) {
+    pub(crate) const fn last(&self) -> u32 {
+        self.last
+    }
+
+    /// Puts an item that is in no list before another one that is in this list; `NONE`: at the end.
+    #[inline]
+    pub(crate) fn insert_before(&mut self, slots: &mut Slots, next: u32, number: u32) {
+        let previous = match slots.get_mut(next) {
+            Some(slot) => core::mem::replace(&mut slot.previous, number),
+            None => core::mem::replace(&mut self.last, number),
+        };
+        match slots.get_mut(previous) {
             Some(slot) => slot.next = number,
             None => self.first = number,
         }
-        self.last = number;
-    }
-
-    #[inline]
-    pub(crate) fn push_first(&mut self, slots: &mut Slots, number: u32) {
-        let first = self.first;
         if let Some(slot) = slots.get_mut(number) {
-            slot.previous = NONE;
-            slot.next = first;
+            slot.previous = previous;
+            slot.next = next;
         }
-        match slots.get_mut(first) {
-            Some(slot) => slot.previous = number,
-            None => self.last = number,
-        }
-        self.first = number;
     }
 
     /// Takes out an item that is in this list.
@@ -75,24 +71,5 @@ impl List {
             Some(slot) => slot.previous = previous,
             None => self.last = previous,
         }
-    }
-
-    /// Puts all of `behind` at the end.
-    #[inline]
-    pub(crate) fn append(&mut self, slots: &mut Slots, behind: Self) {
-        if behind.is_empty() {
-            return;
-        }
-        if self.is_empty() {
-            *self = behind;
-            return;
-        }
-        if let Some(slot) = slots.get_mut(self.last) {
-            slot.next = behind.first;
-        }
-        if let Some(slot) = slots.get_mut(behind.first) {
-            slot.previous = self.last;
-        }
-        self.last = behind.last;
     }
 }

@@ -307,6 +307,12 @@ impl<T: AsSource + ?Sized> AsSource for Arc<T> {
     }
 }
 
+impl AsSource for SourceRef<'_> {
+    fn as_source(&self) -> SourceRef<'_> {
+        *self
+    }
+}
+
 impl<T: AsSource + ?Sized> AsSource for &T {
     fn as_source(&self) -> SourceRef<'_> {
         (**self).as_source()

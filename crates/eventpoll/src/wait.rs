@@ -59,7 +59,8 @@ impl Core {
             if interrupted {
                 return Err(Error::Interrupted);
             }
-            if over {
+            // Sources that notify again and again without being ready must not keep anybody for ever.
+            if over || deadline.is_some_and(|deadline| self.parking.now() >= deadline) {
                 return Ok(0);
             }
         }
