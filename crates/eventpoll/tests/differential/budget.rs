@@ -12,7 +12,7 @@ fn soak() -> Option<Duration> {
 
 /// After this it hangs.
 pub(super) fn limit() -> Duration {
-    Duration::from_secs(300) + 2 * soak().unwrap_or_default()
+    Duration::from_secs(900) + 2 * soak().unwrap_or_default()
 }
 
 /// Counts what was done, and says when it is enough.

@@ -39,11 +39,17 @@ impl<T: Into<u64>> From<Result<T, Errno>> for Answer {
     }
 }
 
+/// Each end may be closed.
+struct Pipe<W: World> {
+    reader: Option<W::Reader>,
+    writer: Option<W::Writer>,
+}
+
 /// A side with all its things.
 pub(super) struct Player<W: World> {
     polls: [Option<Arc<W::Poll>>; POLLS],
     counters: [Option<W::Counter>; COUNTERS],
-    pipes: [(Option<W::Reader>, Option<W::Writer>); PIPES],
+    pipes: [Pipe<W>; PIPES],
 }
 
 impl<W: World> Player<W> {
@@ -59,9 +65,9 @@ impl<W: World> Player<W> {
         if place == COUNTERS - 1 { W::semaphore(0) } else { W::counter(0) }
     }
 
-    fn pipe() -> (Option<W::Reader>, Option<W::Writer>) {
+    fn pipe() -> Pipe<W> {
         let (reader, writer) = W::pipe();
-        (Some(reader), Some(writer))
+        Pipe { reader: Some(reader), writer: Some(writer) }
     }
 
     /// The event poll at a place, which another thread may use as well.
@@ -73,8 +79,8 @@ impl<W: World> Player<W> {
         match place {
             Place::Poll(place) => self.polls[place].as_ref().map(|poll| poll.source()),
             Place::Counter(place) => self.counters[place].as_ref().map(Watched::source),
-            Place::Reader(place) => self.pipes[place].0.as_ref().map(Watched::source),
-            Place::Writer(place) => self.pipes[place].1.as_ref().map(Watched::source),
+            Place::Reader(place) => self.pipes[place].reader.as_ref().map(Watched::source),
+            Place::Writer(place) => self.pipes[place].writer.as_ref().map(Watched::source),
         }
     }
 
@@ -100,14 +106,16 @@ impl<W: World> Player<W> {
                 self.counters[counter].as_ref()?.write(n).map_or_else(Answer::Failed, |()| Answer::Done)
             }
             Step::Read { counter } => self.counters[counter].as_ref()?.read().into(),
-            Step::WritePipe { pipe, n } => self.pipes[pipe].1.as_ref()?.write(n).map(|written| written as u64).into(),
-            Step::ReadPipe { pipe, n } => self.pipes[pipe].0.as_ref()?.read(n).map(|read| read as u64).into(),
+            Step::WritePipe { pipe, n } => {
+                self.pipes[pipe].writer.as_ref()?.write(n).map(|written| written as u64).into()
+            }
+            Step::ReadPipe { pipe, n } => self.pipes[pipe].reader.as_ref()?.read(n).map(|read| read as u64).into(),
             Step::Close { place } => {
                 match place {
                     Place::Poll(place) => drop(self.polls[place].take()),
                     Place::Counter(place) => drop(self.counters[place].take()),
-                    Place::Reader(place) => drop(self.pipes[place].0.take()),
-                    Place::Writer(place) => drop(self.pipes[place].1.take()),
+                    Place::Reader(place) => drop(self.pipes[place].reader.take()),
+                    Place::Writer(place) => drop(self.pipes[place].writer.take()),
                 }
                 Answer::Done
             }

@@ -30,11 +30,17 @@ fn now(poll: &EventPoll) -> Vec<(u64, Events)> {
     out[..stored].iter().map(|ready| (ready.token, ready.events)).collect()
 }
 
+/// What the tests of calls in a level work with.
+struct Calling<R> {
+    poll: Arc<EventPoll>,
+    source: Watched<OwnSource>,
+    other: Arc<Event>,
+    results: Arc<Mutex<Vec<R>>>,
+}
+
 /// A ready source in an event poll; each look at its level calls `call` with the event poll and a second source in it,
 /// and keeps the result.
-fn calling<R: Send + 'static>(
-    call: impl Fn(&EventPoll, &Event) -> R + Send + 'static,
-) -> (Arc<EventPoll>, Watched<OwnSource>, Arc<Event>, Arc<Mutex<Vec<R>>>) {
+fn calling<R: Send + 'static>(call: impl Fn(&EventPoll, &Event) -> R + Send + 'static) -> Calling<R> {
     let poll = Arc::new(EventPoll::new());
     let (source, other) = (OwnSource::watched(Events::IN), Arc::new(Event::new(1)));
     poll.add(&*other, Interest::IN, 2).unwrap();
@@ -42,11 +48,11 @@ fn calling<R: Send + 'static>(
     let results = Arc::new(Mutex::new(Vec::new()));
     let (of_hook, in_hook, kept) = (poll.clone(), other.clone(), results.clone());
     source.hook(move || kept.lock().unwrap().push(call(&of_hook, &in_hook)));
-    (poll, source, other, results)
+    Calling { poll, source, other, results }
 }
 
 fn control_in_a_level_is_a_deadlock_error() {
-    let (poll, source, _other, results) = calling(|poll, other| {
+    let Calling { poll, source, results, other: _other } = calling(|poll, other| {
         let new = Event::new(0);
         [poll.add(&new, Interest::IN, 0), poll.modify(other, Interest::OUT, 0), poll.delete(other)]
     });
@@ -60,7 +66,7 @@ fn control_in_a_level_is_a_deadlock_error() {
 }
 
 fn a_wait_in_a_level_is_a_deadlock_error() {
-    let (poll, _source, _other, results) = calling(|poll, _| {
+    let Calling { poll, results, source: _source, other: _other } = calling(|poll, _| {
         let mut out = [Ready::default()];
         [poll.wait(&mut out, NOW), poll.wait(&mut out, None), poll.watches().map(|watches| watches.len())]
     });
@@ -73,18 +79,19 @@ fn a_wait_in_a_level_is_a_deadlock_error() {
 fn another_event_poll_is_no_way_around() {
     // Two event polls whose levels lock each other would be a deadlock of two threads.
     let elsewhere = EventPoll::new();
-    let (poll, _source, _other, results) = calling(move |_, other| elsewhere.add(other, Interest::IN, 0));
+    let Calling { poll, results, source: _source, other: _other } =
+        calling(move |_, other| elsewhere.add(other, Interest::IN, 0));
     assert_eq!(now(&poll).len(), 2);
     assert_eq!(*results.lock().unwrap(), [Err(Error::Deadlock)]);
 }
 
 fn a_level_below_a_nested_event_poll_is_inside_too() {
-    let (inner, _source, _other, results) = calling(|poll, other| poll.delete(other));
+    let Calling { poll: inner, results, other, source: _source } = calling(|poll, other| poll.delete(other));
     let outer = EventPoll::new();
     outer.add(&*inner, Interest::IN, 9).unwrap();
     assert_eq!(now(&outer), [(9, Events::IN)]);
     // The other is asked first, and is ready; it has to go for the hook to run.
-    inner.delete(&*_other).unwrap();
+    inner.delete(&*other).unwrap();
     assert_eq!(now(&outer), [(9, Events::IN)]);
     let results = results.lock().unwrap();
     assert!(!results.is_empty(), "the hook ran");
@@ -150,7 +157,7 @@ fn dropping_an_event_poll_in_a_level() {
 }
 
 fn closing_in_a_level_ends_the_wait() {
-    let (poll, source, _other, _results) = calling(|poll, _| poll.close());
+    let Calling { poll, source, .. } = calling(|poll, _| poll.close());
     let mut out = [Ready::default(); 4];
     // What the wait under way reports is its own affair; all that come later see that it is closed.
     let _ = poll.wait(&mut out, NOW);

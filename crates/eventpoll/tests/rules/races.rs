@@ -41,7 +41,7 @@ fn rule_58_an_infinite_wait_never_returns_nothing<W: World>() {
                 }
             });
         }
-        for written in 1..=3000 {
+        for written in 1..=1000 {
             counter.write(1).unwrap();
             while taken.load(Ordering::Relaxed) < written {
                 thread::yield_now();
@@ -78,7 +78,7 @@ fn rule_60_waits_of_no_time_share_one_edge<W: World>() {
     let (poll, counter) = (W::poll(), W::counter(0));
     poll.add(counter.source(), IN | ET, 1).unwrap();
     // Each round has one edge. A wait beside another's scan may miss it, but then that one has it.
-    let rounds = 2000;
+    let rounds = 1000;
     let (round, seen) = (AtomicU64::new(0), AtomicU64::new(0));
     thread::scope(|scope| {
         for _ in 0..2 {
@@ -131,7 +131,7 @@ fn nothing_is_lost<W: World>(
     let (poll, counter, end) = (W::poll(), W::counter(0), AtomicBool::new(false));
     poll.add(counter.source(), bits, 1).unwrap();
     let sum = AtomicU64::new(0);
-    let writes = 5000;
+    let writes = 1000;
     thread::scope(|scope| {
         scope.spawn(|| {
             while sum.load(Ordering::Acquire) < writes {
