@@ -14,7 +14,7 @@ use crate::{Error, Interest, Result};
 
 impl Core {
     pub(crate) fn add(self: &Arc<Self>, source: SourceRef<'_>, interest: Interest, token: u64) -> Result<()> {
-        let inside = Inside::enter(self.parking)?;
+        let inside = Inside::enter(self.place)?;
         if self.is_closed() {
             return Err(Error::Closed);
         }

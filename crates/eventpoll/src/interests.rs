@@ -134,10 +134,12 @@ impl Interests {
         self.removed.push(slot);
     }
 
-    /// What is to be dropped now.
+    /// Gives away what is to be dropped.
     #[inline]
-    pub(crate) fn take_removed(&mut self) -> Vec<Slot> {
-        if self.removed.is_empty() { Vec::new() } else { core::mem::take(&mut self.removed) }
+    pub(crate) fn take_removed(&mut self, removed: &mut Vec<Slot>) {
+        if !self.removed.is_empty() {
+            removed.append(&mut self.removed);
+        }
     }
 
     #[cold]

@@ -4,6 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use crate::interests::Interests;
 use crate::poll_core::Core;
 use crate::source::{Node, Source, SourceRef};
 use crate::waiters::Wakes;
@@ -154,9 +155,9 @@ pub(crate) struct Outside {
 impl Source for Outside {
     /// `IN` and `RDNORM` if a wait would report something (rule 22).
     fn level(&self) -> Events {
-        let mut wakes = Wakes::default();
-        let (level, removed) =
-            self.core.with_interests(&mut wakes, |interests, wakes| Ok(self.core.look(interests, wakes)));
+        let (mut wakes, mut removed) = (Wakes::default(), Vec::new());
+        let look = |interests: &mut Interests, wakes: &mut Wakes| Ok(self.core.look(interests, wakes));
+        let level = self.core.with_interests(&mut wakes, &mut removed, look);
         drop(removed);
         wakes.fire();
         level.unwrap_or(Events::empty())

@@ -39,20 +39,51 @@ pub trait Parking: Send + Sync {
     fn leave(&self);
 }
 
+/// The parking of one event poll. The usual one is known by name, so that its marks cost no call.
+#[derive(Clone, Copy)]
+pub(crate) enum Place {
+    #[cfg(all(feature = "std", not(loom)))]
+    Futex,
+    Own(&'static dyn Parking),
+}
+
+impl Place {
+    pub(crate) fn parking(self) -> &'static dyn Parking {
+        match self {
+            #[cfg(all(feature = "std", not(loom)))]
+            Self::Futex => &Futex,
+            Self::Own(parking) => parking,
+        }
+    }
+
+    pub(crate) fn now(self) -> Duration {
+        self.parking().now()
+    }
+}
+
 /// The mark of [`Parking::enter`], for as long as this lives.
-pub(crate) struct Inside(&'static dyn Parking);
+pub(crate) struct Inside(Place);
 
 impl Inside {
     #[inline]
-    pub(crate) fn enter(parking: &'static dyn Parking) -> Result<Self> {
-        if parking.enter() { Ok(Self(parking)) } else { Err(Error::Deadlock) }
+    pub(crate) fn enter(place: Place) -> Result<Self> {
+        let entered = match place {
+            #[cfg(all(feature = "std", not(loom)))]
+            Place::Futex => Futex.enter(),
+            Place::Own(parking) => parking.enter(),
+        };
+        if entered { Ok(Self(place)) } else { Err(Error::Deadlock) }
     }
 }
 
 impl Drop for Inside {
     #[inline]
     fn drop(&mut self) {
-        self.0.leave();
+        match self.0 {
+            #[cfg(all(feature = "std", not(loom)))]
+            Place::Futex => Futex.leave(),
+            Place::Own(parking) => parking.leave(),
+        }
     }
 }
 
@@ -108,10 +139,12 @@ mod futex {
             Duration::new(now.tv_sec.try_into().unwrap_or(0), now.tv_nsec.try_into().unwrap_or(0))
         }
 
+        #[inline]
         fn enter(&self) -> bool {
             !INSIDE.replace(true)
         }
 
+        #[inline]
         fn leave(&self) {
             INSIDE.set(false);
         }

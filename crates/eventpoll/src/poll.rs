@@ -6,7 +6,7 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::nesting::Outside;
-use crate::park::Parking;
+use crate::park::{Parking, Place};
 use crate::poll_core::Core;
 use crate::source::{AsSource, Node, SourceRef, Watched};
 use crate::watch::Watch;
@@ -25,15 +25,19 @@ impl EventPoll {
     #[cfg(all(feature = "std", not(loom)))]
     #[must_use]
     pub fn new() -> Self {
-        Self::with_parking(&crate::park::Futex)
+        Self::with_place(Place::Futex)
     }
 
     /// An event poll whose waiters sleep as `parking` says.
     #[must_use]
     pub fn with_parking(parking: &'static dyn Parking) -> Self {
+        Self::with_place(Place::Own(parking))
+    }
+
+    fn with_place(place: Place) -> Self {
         let outside = Watched::of_poll(|outside: &Weak<Node<Outside>>| {
             let outside = outside.clone();
-            let core = Arc::new(Core::new(parking, outside));
+            let core = Arc::new(Core::new(place, outside));
             (core.clone(), Outside { core })
         });
         Self { outside }

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::intake::{CLOSED, Intake, SLEEPERS, WATCHED};
 use crate::interests::Interests;
 use crate::item::Item;
-use crate::park::{Inside, Parking};
+use crate::park::{Inside, Place};
 use crate::slots::Slot;
 use crate::source::{Node, SourceRef};
 use crate::sync::{AtomicU32, Guard, Lock, Ordering};
@@ -17,19 +17,19 @@ pub(crate) struct Core {
     pub(crate) intake: Intake,
     pub(crate) waiters: Waiters,
     pub(crate) interests: Lock<Interests>,
-    pub(crate) parking: &'static dyn Parking,
+    pub(crate) place: Place,
     /// The event poll as a source: those who watch it hang there.
     pub(crate) outside: Weak<Node>,
     limit: AtomicU32,
 }
 
 impl Core {
-    pub(crate) fn new(parking: &'static dyn Parking, outside: Weak<Node>) -> Self {
+    pub(crate) fn new(place: Place, outside: Weak<Node>) -> Self {
         Self {
             intake: Intake::new(),
             waiters: Waiters::new(),
             interests: Lock::new(Interests::new()),
-            parking,
+            place,
             outside,
             limit: AtomicU32::new(u32::MAX),
         }
@@ -56,7 +56,7 @@ impl Core {
     /// is dropped, and whom it wakes is woken, when nothing is locked any more: both may be the user's code.
     #[inline]
     pub(crate) fn locked<R>(&self, f: impl FnOnce(&mut Interests, &mut Wakes) -> Result<R>) -> Result<R> {
-        let inside = Inside::enter(self.parking)?;
+        let inside = Inside::enter(self.place)?;
         self.locked_inside(inside, f)
     }
 
@@ -67,30 +67,33 @@ impl Core {
         inside: Inside,
         f: impl FnOnce(&mut Interests, &mut Wakes) -> Result<R>,
     ) -> Result<R> {
-        let mut wakes = Wakes::default();
-        let (result, removed) = self.with_interests(&mut wakes, f);
+        let (mut wakes, mut removed) = (Wakes::default(), Vec::new());
+        let result = self.with_interests(&mut wakes, &mut removed, f);
         drop(inside);
-        drop(removed);
+        if !removed.is_empty() {
+            drop(removed);
+        }
         wakes.fire();
         result
     }
 
-    /// The part of it that an outer event poll's scan does too.
+    /// The part of it that an outer event poll's scan does too. What it removes goes to `removed`.
     #[inline]
     pub(crate) fn with_interests<R>(
         &self,
         wakes: &mut Wakes,
+        removed: &mut Vec<Slot>,
         f: impl FnOnce(&mut Interests, &mut Wakes) -> Result<R>,
-    ) -> (Result<R>, Vec<Slot>) {
+    ) -> Result<R> {
         let mut interests = self.interests.lock();
         let result = if self.is_closed() { Err(Error::Closed) } else { f(&mut interests, wakes) };
-        let mut removed = interests.take_removed();
+        interests.take_removed(removed);
         drop(interests);
         // Closed by the source code that ran in `f`, which could not lock.
         if self.is_closed() {
             removed.extend(self.empty_if_free());
         }
-        (result, removed)
+        result
     }
 
     /// There is something new to report: rules 25 and 69.
@@ -121,7 +124,8 @@ impl Core {
         };
         let is_there = interests.slots.get(item.slot).is_some_and(|slot| Arc::ptr_eq(&slot.item, item));
         let slot = if is_there { interests.remove(item.slot, &core.intake) } else { None };
-        let removed = interests.take_removed();
+        let mut removed = Vec::new();
+        interests.take_removed(&mut removed);
         drop(interests);
         drop((slot, removed));
     }
@@ -131,7 +135,7 @@ impl Core {
         self.intake.set(CLOSED);
         let mut wakes = Wakes::default();
         self.waiters.wake_all(&self.intake, &mut wakes);
-        let removed = match Inside::enter(self.parking) {
+        let removed = match Inside::enter(self.place) {
             Ok(inside) => {
                 let removed = Self::empty(self.interests.lock());
                 drop(inside);

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use crate::item::Item;
 use crate::poll_core::Core;
-use crate::sync::{Guard, Lock};
+use crate::sync::{ShortGuard, ShortLock};
 use crate::waiters::Wakes;
 use crate::{Events, Interest};
 
@@ -49,7 +49,7 @@ pub(crate) struct Hub {
     id: SourceId,
     /// In the reverse of the order in which they are notified, so that the usual one is added at the end: exclusive
     /// ones, the newest first, then the others, the newest last (rule 30).
-    watchers: Lock<Items>,
+    watchers: ShortLock<Items>,
     /// The event poll that this is the outside of, if it is one. A circle of nothing: that has a weak reference here.
     poll: Option<Arc<Core>>,
 }
@@ -64,7 +64,7 @@ impl Hub {
     }
 
     /// Holds notifications off.
-    pub(crate) fn lock(&self) -> Guard<'_, Items> {
+    pub(crate) fn lock(&self) -> ShortGuard<'_, Items> {
         self.watchers.lock()
     }
 
@@ -148,7 +148,7 @@ impl<S: Source> Watched<S> {
     pub fn new(state: S) -> Self {
         Self {
             node: Arc::new(Node {
-                hub: Hub { id: SourceId::next(), watchers: Lock::new(Items::new()), poll: None },
+                hub: Hub { id: SourceId::next(), watchers: ShortLock::new(Items::new()), poll: None },
                 state,
             }),
         }
@@ -158,7 +158,7 @@ impl<S: Source> Watched<S> {
     pub(crate) fn of_poll(make: impl FnOnce(&alloc::sync::Weak<Node<S>>) -> (Arc<Core>, S)) -> Self {
         let node = Arc::new_cyclic(|weak| {
             let (core, state) = make(weak);
-            Node { hub: Hub { id: SourceId::next(), watchers: Lock::new(Items::new()), poll: Some(core) }, state }
+            Node { hub: Hub { id: SourceId::next(), watchers: ShortLock::new(Items::new()), poll: Some(core) }, state }
         });
         Self { node }
     }

@@ -42,11 +42,11 @@ impl Core {
         timeout: Option<Duration>,
         mut store: impl FnMut(Ready) -> bool,
     ) -> Result<usize> {
-        drop(Inside::enter(self.parking)?);
+        drop(Inside::enter(self.place)?);
         // A time beyond what the clock can say is for ever.
-        let deadline = timeout.and_then(|timeout| self.parking.now().checked_add(timeout));
+        let deadline = timeout.and_then(|timeout| self.place.now().checked_add(timeout));
         loop {
-            let (over, interrupted) = match self.waiters.sleep(&self.intake, self.parking, deadline) {
+            let (over, interrupted) = match self.waiters.sleep(&self.intake, self.place, deadline) {
                 Slept::TimedOut => return Ok(0),
                 Slept::Closed => return Err(Error::Closed),
                 Slept::Look { timed_out, interrupted } => (timed_out, interrupted),
@@ -60,7 +60,7 @@ impl Core {
                 return Err(Error::Interrupted);
             }
             // Sources that notify again and again without being ready must not keep anybody for ever.
-            if over || deadline.is_some_and(|deadline| self.parking.now() >= deadline) {
+            if over || deadline.is_some_and(|deadline| self.place.now() >= deadline) {
                 return Ok(0);
             }
         }

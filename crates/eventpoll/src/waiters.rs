@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::intake::{CLOSED, Intake, SLEEPERS, WAKE};
-use crate::park::{Parked, Parking};
-use crate::sync::{AtomicU32, Lock, Ordering};
+use crate::park::{Parked, Place};
+use crate::sync::{AtomicU32, Ordering, ShortLock};
 
 /// What a sleeping waiter's word says.
 const ASLEEP: u32 = 0;
@@ -17,9 +17,9 @@ const INTERRUPTED: u32 = 2;
 pub(crate) struct Waiter {
     /// Written by who takes the waiter off the stack, under the sleepers' lock.
     word: AtomicU32,
-    parking: &'static dyn Parking,
+    place: Place,
     /// The next one in a list of [`Wakes`]; only who took this one off the stack uses it.
-    next: Lock<Option<Arc<Waiter>>>,
+    next: ShortLock<Option<Arc<Waiter>>>,
 }
 
 /// Waiters that are to be woken once no lock is held.
@@ -53,7 +53,7 @@ impl Wakes {
         }
         while let Some(waiter) = first {
             first = waiter.next.lock().take();
-            waiter.parking.wake(&waiter.word);
+            waiter.place.parking().wake(&waiter.word);
         }
     }
 }
@@ -69,7 +69,7 @@ pub(crate) enum Slept {
 }
 
 pub(crate) struct Waiters {
-    sleepers: Lock<Sleepers>,
+    sleepers: ShortLock<Sleepers>,
 }
 
 #[derive(Default)]
@@ -82,7 +82,7 @@ struct Sleepers {
 
 impl Sleepers {
     /// One that nobody else refers to: a late wake-up of its former user must not come to the next.
-    fn spare(&mut self, parking: &'static dyn Parking) -> Arc<Waiter> {
+    fn spare(&mut self, place: Place) -> Arc<Waiter> {
         let free = self.spare.iter_mut().position(|waiter| Arc::get_mut(waiter).is_some());
         match free {
             Some(free) => {
@@ -90,7 +90,7 @@ impl Sleepers {
                 waiter.word.store(ASLEEP, Ordering::Relaxed);
                 waiter
             }
-            None => Arc::new(Waiter { word: AtomicU32::new(ASLEEP), parking, next: Lock::new(None) }),
+            None => Arc::new(Waiter { word: AtomicU32::new(ASLEEP), place, next: ShortLock::new(None) }),
         }
     }
 
@@ -107,7 +107,7 @@ impl Sleepers {
 
 impl Waiters {
     pub(crate) fn new() -> Self {
-        Self { sleepers: Lock::new(Sleepers::default()) }
+        Self { sleepers: ShortLock::new(Sleepers::default()) }
     }
 
     /// Takes the last sleeper off; it is awake as soon as `wakes` is fired.
@@ -135,7 +135,7 @@ impl Waiters {
     }
 
     /// Sleeps until somebody wakes this thread, or until `deadline`; not at all if there may be something to report.
-    pub(crate) fn sleep(&self, intake: &Intake, parking: &'static dyn Parking, deadline: Option<Duration>) -> Slept {
+    pub(crate) fn sleep(&self, intake: &Intake, place: Place, deadline: Option<Duration>) -> Slept {
         let mut sleepers = self.sleepers.lock();
         let word = intake.announce_sleeper();
         let look = Slept::Look { timed_out: false, interrupted: false };
@@ -150,7 +150,7 @@ impl Waiters {
             let interrupted = intake.clear(WAKE) & WAKE != 0;
             return Slept::Look { timed_out: false, interrupted };
         }
-        let waiter = sleepers.spare(parking);
+        let waiter = sleepers.spare(place);
         sleepers.stack.push(waiter.clone());
         drop(sleepers);
         self.deliver_now(intake);
@@ -185,12 +185,12 @@ impl Waiters {
         while waiter.word.load(Ordering::Acquire) == ASLEEP {
             let left = match deadline {
                 None => None,
-                Some(deadline) => match deadline.checked_sub(waiter.parking.now()) {
+                Some(deadline) => match deadline.checked_sub(waiter.place.now()) {
                     None | Some(Duration::ZERO) => return Parked::TimedOut,
                     left => left,
                 },
             };
-            match waiter.parking.wait(&waiter.word, ASLEEP, left) {
+            match waiter.place.parking().wait(&waiter.word, ASLEEP, left) {
                 Parked::Woken => {}
                 ended => return ended,
             }

@@ -4,7 +4,7 @@
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Condvar, LazyLock, Mutex};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use eventpoll::sources::{Clock, Event, Timer};
@@ -143,13 +143,14 @@ fn a_simulation_lives_a_year_in_no_time() {
 
 /// Calls an event poll where it may not.
 struct Meddler {
-    poll: &'static EventPoll,
-    victim: &'static Event,
+    poll: Weak<EventPoll>,
+    victim: Arc<Event>,
 }
 
 impl Source for Meddler {
     fn level(&self) -> Events {
-        assert_eq!(self.poll.delete(self.victim), Err(Error::Deadlock));
+        let poll = self.poll.upgrade().unwrap();
+        assert_eq!(poll.delete(&self.victim), Err(Error::Deadlock));
         self.victim.write(1).unwrap();
         Events::IN
     }
@@ -157,11 +158,12 @@ impl Source for Meddler {
 
 #[test]
 fn a_level_that_calls_the_event_poll_gets_an_error() {
-    let poll: &'static EventPoll = Box::leak(Box::new(EventPoll::with_parking(&ON_CONDVAR)));
-    let victim: &'static Event = Box::leak(Box::new(Event::new(0)));
-    poll.add(victim, Interest::IN | Interest::EDGE, 1).unwrap();
-    poll.add(&Watched::new(Meddler { poll, victim }), Interest::IN, 2).unwrap();
+    let poll = Arc::new(EventPoll::with_parking(&ON_CONDVAR));
+    let victim = Arc::new(Event::new(0));
+    poll.add(&victim, Interest::IN | Interest::EDGE, 1).unwrap();
+    let meddler = Watched::new(Meddler { poll: Arc::downgrade(&poll), victim: victim.clone() });
+    poll.add(&meddler, Interest::IN, 2).unwrap();
     let mut out = [Ready::default(); 4];
-    assert_eq!(poll.wait(&mut out, Some(Duration::ZERO)), Ok(1));
-    assert_eq!(out[0].token, 1);
+    assert_eq!(poll.wait(&mut out, Some(Duration::ZERO)), Ok(2));
+    assert_eq!(out[0], Ready { token: 1, events: Events::IN });
 }

@@ -6,7 +6,7 @@ use core::fmt;
 
 use crate::Events;
 use crate::source::{AsSource, Notifier, Source, SourceRef, Watched};
-use crate::sync::Lock;
+use crate::sync::{AtomicU32, Ordering, ShortLock};
 
 /// A channel that holds up to `bound` values.
 #[must_use]
@@ -23,15 +23,24 @@ pub fn unbounded<T: Send + 'static>() -> (Sender<T>, Receiver<T>) {
 /// A channel that holds up to `bound` values; `None`: as many as memory does.
 #[must_use]
 pub fn channel<T: Send + 'static>(bound: Option<usize>) -> (Sender<T>, Receiver<T>) {
-    let queue = Queue { values: VecDeque::new(), bound, receiver_gone: false, senders_gone: false };
-    let shared = Arc::new(Lock::new(queue));
+    let shared = Arc::new(Shared::new(bound));
     let receiving = Watched::new(ReceiveEnd(shared.clone()));
     let sending = Watched::new(SendEnd(shared));
     let (receiver, senders) = (receiving.notifier(), sending.notifier());
     (Sender { shared: Arc::new(Senders { end: sending, receiver }) }, Receiver { end: receiving, senders })
 }
 
-/// Shared by both ends. Its lock is held for a few instructions, and not while anybody is notified.
+const READABLE: Events = Events::IN.union(Events::RDNORM);
+const WRITABLE: Events = Events::OUT.union(Events::WRNORM);
+
+/// What both ends share.
+struct Shared<T> {
+    queue: ShortLock<Queue<T>>,
+    /// The levels of both ends, for waits, which need not lock the queue. Written with the queue locked.
+    receive_level: AtomicU32,
+    send_level: AtomicU32,
+}
+
 struct Queue<T> {
     values: VecDeque<T>,
     bound: Option<usize>,
@@ -40,32 +49,60 @@ struct Queue<T> {
 }
 
 impl<T> Queue<T> {
+    #[inline]
     fn is_full(&self) -> bool {
         self.bound.is_some_and(|bound| self.values.len() >= bound)
     }
 }
 
-struct ReceiveEnd<T>(Arc<Lock<Queue<T>>>);
+impl<T> Shared<T> {
+    fn new(bound: Option<usize>) -> Self {
+        let queue = Queue { values: VecDeque::new(), bound, receiver_gone: false, senders_gone: false };
+        let shared = Self {
+            queue: ShortLock::new(queue),
+            receive_level: AtomicU32::new(0),
+            send_level: AtomicU32::new(WRITABLE.bits()),
+        };
+        shared.change(|_| ());
+        shared
+    }
 
-impl<T: Send + 'static> Source for ReceiveEnd<T> {
-    fn level(&self) -> Events {
-        let queue = self.0.lock();
-        let mut level = Events::empty();
-        level.set(Events::IN | Events::RDNORM, !queue.values.is_empty());
-        level.set(Events::HUP, queue.senders_gone);
-        level
+    /// Changes the queue, and then the levels.
+    #[inline]
+    fn change<R>(&self, f: impl FnOnce(&mut Queue<T>) -> R) -> R {
+        let mut queue = self.queue.lock();
+        let result = f(&mut queue);
+        let receive = match (queue.values.is_empty(), queue.senders_gone) {
+            (true, false) => Events::empty(),
+            (false, false) => READABLE,
+            (true, true) => Events::HUP,
+            (false, true) => READABLE.union(Events::HUP),
+        };
+        self.receive_level.store(receive.bits(), Ordering::Release);
+        // Without a bound there is always room.
+        if queue.bound.is_some() || queue.receiver_gone {
+            let mut send = Events::empty();
+            send.set(WRITABLE, !queue.is_full());
+            send.set(Events::ERR, queue.receiver_gone);
+            self.send_level.store(send.bits(), Ordering::Release);
+        }
+        result
     }
 }
 
-struct SendEnd<T>(Arc<Lock<Queue<T>>>);
+struct ReceiveEnd<T>(Arc<Shared<T>>);
+
+impl<T: Send + 'static> Source for ReceiveEnd<T> {
+    fn level(&self) -> Events {
+        Events::from(self.0.receive_level.load(Ordering::Acquire))
+    }
+}
+
+struct SendEnd<T>(Arc<Shared<T>>);
 
 impl<T: Send + 'static> Source for SendEnd<T> {
     fn level(&self) -> Events {
-        let queue = self.0.lock();
-        let mut level = Events::empty();
-        level.set(Events::OUT | Events::WRNORM, !queue.is_full());
-        level.set(Events::ERR, queue.receiver_gone);
-        level
+        Events::from(self.0.send_level.load(Ordering::Acquire))
     }
 }
 
@@ -110,16 +147,17 @@ impl<T: Send + 'static> Sender<T> {
     ///
     /// Errors: [`TrySendError::Full`], [`TrySendError::Disconnected`], with the value.
     pub fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
-        let mut queue = self.shared.end.0.lock();
-        if queue.receiver_gone {
-            return Err(TrySendError::Disconnected(value));
-        }
-        if queue.is_full() {
-            return Err(TrySendError::Full(value));
-        }
-        queue.values.push_back(value);
-        drop(queue);
-        self.shared.receiver.notify(Events::IN | Events::RDNORM);
+        self.shared.end.0.change(|queue| {
+            if queue.receiver_gone {
+                return Err(TrySendError::Disconnected(value));
+            }
+            if queue.is_full() {
+                return Err(TrySendError::Full(value));
+            }
+            queue.values.push_back(value);
+            Ok(())
+        })?;
+        self.shared.receiver.notify(READABLE);
         Ok(())
     }
 }
@@ -129,14 +167,16 @@ impl<T: Send + 'static> Receiver<T> {
     ///
     /// Errors: [`TryRecvError::Empty`], [`TryRecvError::Disconnected`].
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
-        let mut queue = self.end.0.lock();
-        let was_full = queue.is_full();
-        let Some(value) = queue.values.pop_front() else {
-            return Err(if queue.senders_gone { TryRecvError::Disconnected } else { TryRecvError::Empty });
-        };
-        drop(queue);
+        let (value, was_full) = self.end.0.change(|queue| {
+            let was_full = queue.is_full();
+            match queue.values.pop_front() {
+                Some(value) => Ok((value, was_full)),
+                None if queue.senders_gone => Err(TryRecvError::Disconnected),
+                None => Err(TryRecvError::Empty),
+            }
+        })?;
         if was_full {
-            self.senders.notify(Events::OUT | Events::WRNORM);
+            self.senders.notify(WRITABLE);
         }
         Ok(value)
     }
@@ -150,18 +190,17 @@ impl<T: Send + 'static> Clone for Sender<T> {
 
 impl<T: Send + 'static> Drop for Senders<T> {
     fn drop(&mut self) {
-        self.end.0.lock().senders_gone = true;
+        self.end.0.change(|queue| queue.senders_gone = true);
         self.receiver.notify_all(Events::empty());
     }
 }
 
 impl<T: Send + 'static> Drop for Receiver<T> {
     fn drop(&mut self) {
-        let values = {
-            let mut queue = self.end.0.lock();
+        let values = self.end.0.change(|queue| {
             queue.receiver_gone = true;
             core::mem::take(&mut queue.values)
-        };
+        });
         // The values' own code runs without the lock.
         drop(values);
         self.senders.notify_all(Events::empty());
