@@ -25,9 +25,10 @@ pub fn unbounded<T: Send + 'static>() -> (Sender<T>, Receiver<T>) {
 pub fn channel<T: Send + 'static>(bound: Option<usize>) -> (Sender<T>, Receiver<T>) {
     let shared = Arc::new(Shared::new(bound));
     let receiving = Watched::new(ReceiveEnd(shared.clone()));
-    let sending = Watched::new(SendEnd(shared));
+    let sending = Watched::new(SendEnd(shared.clone()));
     let (receiver, senders) = (receiving.notifier(), sending.notifier());
-    (Sender { shared: Arc::new(Senders { end: sending, receiver }) }, Receiver { end: receiving, senders })
+    let end = Arc::new(Senders { end: sending, receiver: receiver.clone() });
+    (Sender { shared: shared.clone(), receiver, end }, Receiver { shared, end: receiving, senders })
 }
 
 const READABLE: Events = Events::IN.union(Events::RDNORM);
@@ -109,7 +110,10 @@ impl<T: Send + 'static> Source for SendEnd<T> {
 /// The end to send to; clone it for more senders. As a source, which its clones are too: `OUT | WRNORM` if there is room,
 /// `ERR` if the receiver is gone. An edge is when a full channel gets room.
 pub struct Sender<T: Send + 'static> {
-    shared: Arc<Senders<T>>,
+    // These two are within `end`, too, but further away.
+    shared: Arc<Shared<T>>,
+    receiver: Notifier,
+    end: Arc<Senders<T>>,
 }
 
 struct Senders<T: Send + 'static> {
@@ -120,6 +124,7 @@ struct Senders<T: Send + 'static> {
 /// The end to receive from. As a source: `IN | RDNORM` if there is a value, `HUP` if all senders are gone. Every value
 /// sent is an edge.
 pub struct Receiver<T: Send + 'static> {
+    shared: Arc<Shared<T>>,
     end: Watched<ReceiveEnd<T>>,
     senders: Notifier,
 }
@@ -147,7 +152,7 @@ impl<T: Send + 'static> Sender<T> {
     ///
     /// Errors: [`TrySendError::Full`], [`TrySendError::Disconnected`], with the value.
     pub fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
-        self.shared.end.0.change(|queue| {
+        self.shared.change(|queue| {
             if queue.receiver_gone {
                 return Err(TrySendError::Disconnected(value));
             }
@@ -157,7 +162,7 @@ impl<T: Send + 'static> Sender<T> {
             queue.values.push_back(value);
             Ok(())
         })?;
-        self.shared.receiver.notify(READABLE);
+        self.receiver.notify(READABLE);
         Ok(())
     }
 }
@@ -167,7 +172,7 @@ impl<T: Send + 'static> Receiver<T> {
     ///
     /// Errors: [`TryRecvError::Empty`], [`TryRecvError::Disconnected`].
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
-        let (value, was_full) = self.end.0.change(|queue| {
+        let (value, was_full) = self.shared.change(|queue| {
             let was_full = queue.is_full();
             match queue.values.pop_front() {
                 Some(value) => Ok((value, was_full)),
@@ -184,7 +189,7 @@ impl<T: Send + 'static> Receiver<T> {
 
 impl<T: Send + 'static> Clone for Sender<T> {
     fn clone(&self) -> Self {
-        Self { shared: self.shared.clone() }
+        Self { shared: self.shared.clone(), receiver: self.receiver.clone(), end: self.end.clone() }
     }
 }
 
@@ -197,7 +202,7 @@ impl<T: Send + 'static> Drop for Senders<T> {
 
 impl<T: Send + 'static> Drop for Receiver<T> {
     fn drop(&mut self) {
-        let values = self.end.0.change(|queue| {
+        let values = self.shared.change(|queue| {
             queue.receiver_gone = true;
             core::mem::take(&mut queue.values)
         });
@@ -209,7 +214,7 @@ impl<T: Send + 'static> Drop for Receiver<T> {
 
 impl<T: Send + 'static> AsSource for Sender<T> {
     fn as_source(&self) -> SourceRef<'_> {
-        self.shared.end.as_source()
+        self.end.end.as_source()
     }
 }
 
@@ -221,7 +226,7 @@ impl<T: Send + 'static> AsSource for Receiver<T> {
 
 impl<T: Send + 'static> fmt::Debug for Sender<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sender").field("id", &self.shared.end.id()).finish_non_exhaustive()
+        f.debug_struct("Sender").field("id", &self.end.end.id()).finish_non_exhaustive()
     }
 }
 
