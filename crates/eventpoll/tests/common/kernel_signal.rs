@@ -1,4 +1,4 @@
-//! Signals in waits of the kernel. Only SIGUSR1 is used, and its handler does nothing.
+//! Signals: in waits of the kernel SIGUSR1, whose handler does nothing; others as a test says.
 
 use std::io;
 use std::mem::{MaybeUninit, zeroed};
@@ -11,18 +11,23 @@ use super::world::{self, Errno, Event};
 
 extern "C" fn nothing(_signal: libc::c_int) {}
 
-/// Gives SIGUSR1 a handler, with the flag that system calls be restarted.
+/// Gives SIGUSR1 a handler that does nothing.
 fn handle() {
     static DONE: Once = Once::new();
-    DONE.call_once(|| {
-        // SAFETY: all zero is a valid `sigaction`; the handler touches nothing, so it may run anywhere.
-        unsafe {
-            let mut action: libc::sigaction = zeroed();
-            action.sa_sigaction = nothing as extern "C" fn(libc::c_int) as usize;
-            action.sa_flags = libc::SA_RESTART;
-            assert_eq!(libc::sigaction(libc::SIGUSR1, &action, ptr::null_mut()), 0);
-        }
-    });
+    DONE.call_once(|| handle_with(libc::SIGUSR1, nothing));
+}
+
+/// Gives a signal a handler, with the flag that system calls be restarted.
+///
+/// The handler runs on any thread at any moment, so it may do only what is safe there.
+pub(crate) fn handle_with(signal: libc::c_int, handler: extern "C" fn(libc::c_int)) {
+    // SAFETY: all zero is a valid `sigaction`; that the handler may run anywhere is up to the tests that give one.
+    unsafe {
+        let mut action: libc::sigaction = zeroed();
+        action.sa_sigaction = handler as usize;
+        action.sa_flags = libc::SA_RESTART;
+        assert_eq!(libc::sigaction(signal, &action, ptr::null_mut()), 0);
+    }
 }
 
 /// SIGUSR1 alone, or no signal.
@@ -68,7 +73,12 @@ pub(crate) fn wait_interrupted(
 /// See [`world::Poll::interrupt`].
 pub(crate) fn interrupt(task: i32) {
     handle();
-    // SAFETY: it sends a signal that has a handler to a thread of this process.
-    let sent = unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), task, libc::SIGUSR1) };
+    send(libc::SIGUSR1, task);
+}
+
+/// Sends a signal that has a handler to a thread of this process.
+pub(crate) fn send(signal: libc::c_int, task: i32) {
+    // SAFETY: with a handler, it ends nothing.
+    let sent = unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), task, signal) };
     assert_eq!(sent, 0, "{}", io::Error::last_os_error());
 }

@@ -5,7 +5,7 @@ mod bytes;
 pub(crate) mod histogram;
 pub(crate) mod kernel;
 mod kernel_memory;
-mod kernel_signal;
+pub(crate) mod kernel_signal;
 pub(crate) mod ours;
 pub(crate) mod own_source;
 mod sides;

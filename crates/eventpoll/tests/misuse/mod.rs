@@ -10,3 +10,4 @@ mod in_parking;
 mod in_store;
 mod links;
 mod panics;
+mod signals;

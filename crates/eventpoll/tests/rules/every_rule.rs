@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{
-    control, edges, events, lifetime, nested_edges, nested_wakes, nesting, order, ours_alone, races, ready_list,
-    sources, wait, wakes,
+    control, edges, events, last_moment, lifetime, nested_edges, nested_wakes, nesting, order, ours_alone, races,
+    ready_list, sources, wait, wakes,
 };
 
 /// Rules of epoll are numbered, from 1.
@@ -38,6 +38,7 @@ fn every_rule_has_a_test() {
         control::NAMES,
         edges::NAMES,
         events::NAMES,
+        last_moment::NAMES,
         lifetime::NAMES,
         nested_edges::NAMES,
         nested_wakes::NAMES,

@@ -6,6 +6,7 @@ mod control;
 mod edges;
 mod events;
 mod every_rule;
+mod last_moment;
 mod lifetime;
 mod nested_edges;
 mod nested_wakes;

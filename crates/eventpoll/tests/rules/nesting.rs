@@ -131,12 +131,17 @@ fn rule_21_paths_per_source_are_limited<W: World>() {
 
 fn rule_21_direct_paths_are_not_limited<W: World>() {
     let counter = W::counter(0);
-    let polls: Vec<_> = (0..1200).map(|_| W::poll()).collect();
-    for poll in &polls {
+    let direct: Vec<_> = (0..1200).map(|_| W::poll()).collect();
+    for poll in &direct {
         poll.add(counter.source(), IN, 1).unwrap();
     }
+    // Also not when they are counted because another path is nested.
+    let [inner, outer] = polls::<W, 2>();
+    outer.add(inner.source(), IN, 2).unwrap();
+    assert_eq!(inner.add(counter.source(), IN, 2), Ok(()));
     counter.write(1).unwrap();
-    assert!(polls.iter().all(|poll| poll.now(8) == [event(IN, 1)]));
+    assert!(direct.iter().all(|poll| poll.now(8) == [event(IN, 1)]));
+    assert_eq!(outer.now(8), [event(IN, 2)]);
 }
 
 fn rule_21_a_refused_path_leaves_nothing<W: World>() {

@@ -1,17 +1,23 @@
-//! Rules that the kernel has, but that no test can bring it to show.
+//! Rules that the kernel has, but that no test can bring it to show, or that ours has one more way to show.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use eventpoll::sources::Event;
 use eventpoll::{Error, EventPoll, Events, Interest};
 
 use crate::common::histogram::outcomes;
+use crate::common::kernel_signal;
 use crate::common::ours::Ours;
 use crate::common::ours_alone;
 use crate::common::own_source::OwnSource;
 use crate::common::waiters::Waiters;
 
-ours_alone!(rule_14_no_space_at_the_limit, rule_66_a_key_of_both_directions_is_no_exclusive_wake);
+ours_alone!(
+    rule_14_no_space_at_the_limit,
+    rule_55_a_signal_interrupts_the_futex,
+    rule_66_a_key_of_both_directions_is_no_exclusive_wake,
+);
 
 // The kernel's limit is one for all processes: to reach it, it would have to be turned down for the whole machine.
 fn rule_14_no_space_at_the_limit() {
@@ -32,6 +38,20 @@ fn rule_14_no_space_at_the_limit() {
     assert_eq!(poll.len(), 2, "what is there stays");
     assert_eq!(poll.delete(&a), Ok(()));
     assert_eq!(poll.add(&a, Interest::IN, 0), Err(Error::NoSpace));
+}
+
+// Elsewhere our side is interrupted by a waker, which has no thread to choose.
+fn rule_55_a_signal_interrupts_the_futex() {
+    for timeout in [None, Some(Duration::from_secs(1 << 20))] {
+        let poll = Arc::new(EventPoll::new());
+        let mut waiters = Waiters::default();
+        waiters.start_timed::<Ours>(&poll, timeout);
+        waiters.settle();
+        kernel_signal::interrupt(waiters.task(0));
+        waiters.settle();
+        assert_eq!(waiters.outcomes(), [Some(Err(libc::EINTR))]);
+        waiters.release(|| ());
+    }
 }
 
 // No source of the kernel's that two epolls can watch exclusively notifies with such a key.

@@ -1,18 +1,14 @@
 //! Waits, controls and notifications at the same time: what may come of it, and what never.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use crate::common::bits::{ET, IN, ONESHOT, OUT};
 use crate::common::both;
-use crate::common::waiters::Waiters;
 use crate::common::world::{Counter, Event, Poll, Watched, World, event};
 
 both!(
     rule_58_an_infinite_wait_never_returns_nothing,
-    rule_59_who_is_woken_as_it_times_out_harvests,
     rule_60_waits_of_no_time_share_one_edge,
     rule_61_an_event_has_the_data_of_its_bits,
     rule_68_a_concurrent_modify_loses_nothing,
@@ -49,29 +45,6 @@ fn rule_58_an_infinite_wait_never_returns_nothing<W: World>() {
         }
         end.write(1).unwrap();
     });
-}
-
-fn rule_59_who_is_woken_as_it_times_out_harvests<W: World>() {
-    let mut random = fastrand::Rng::with_seed(59);
-    for round in 0..400 {
-        let (poll, counter) = (Arc::new(W::poll()), W::counter(0));
-        poll.add(counter.source(), IN | ET, 1).unwrap();
-        let mut waiters = Waiters::default();
-        waiters.start::<W>(&poll);
-        // The last in is the first woken: the wake is meant for the one that is just giving up.
-        waiters.start_timed::<W>(&poll, Some(Duration::from_micros(random.u64(50..250))));
-        while waiters.task(1) == 0 {
-            std::hint::spin_loop();
-        }
-        for _ in 0..random.u32(0..4000) {
-            std::hint::spin_loop();
-        }
-        counter.write(1).unwrap();
-        waiters.settle();
-        let seen: Vec<_> = waiters.outcomes().into_iter().flatten().flatten().flatten().collect();
-        assert_eq!(seen, [event(IN, 1)], "round {round}: an edge is lost, or there are two of it");
-        waiters.release(|| counter.write(1).unwrap());
-    }
 }
 
 fn rule_60_waits_of_no_time_share_one_edge<W: World>() {

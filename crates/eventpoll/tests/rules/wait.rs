@@ -7,6 +7,7 @@ use libc::{EFAULT, EINTR, EINVAL};
 
 use crate::common::bits::{ET, IN, ONESHOT};
 use crate::common::both;
+use crate::common::histogram::outcomes;
 use crate::common::waiters::Waiters;
 use crate::common::world::{Counter, Poll, Watched, World, event};
 
@@ -21,6 +22,7 @@ both!(
     rule_55_a_sleeping_wait_is_interrupted,
     rule_55_an_interruption_that_is_pending_counts,
     rule_56_events_beat_an_interruption,
+    rule_56_an_event_beats_an_interruption_that_came_first,
     rule_57_a_wait_of_no_time_is_not_interrupted,
 );
 
@@ -138,6 +140,25 @@ fn rule_56_events_beat_an_interruption<W: World>() {
         let (poll, _counters) = three::<W>();
         assert_eq!(poll.wait_interrupted(2, timeout), Ok(vec![event(IN, 1), event(IN, 2)]));
     }
+}
+
+fn rule_56_an_event_beats_an_interruption_that_came_first<W: World>() {
+    let seen = outcomes(300, || {
+        let (poll, counter) = (Arc::new(W::poll()), W::counter(0));
+        poll.add(counter.source(), IN | ET, 1).unwrap();
+        let waiters = Waiters::in_each::<W>([&poll]);
+        poll.interrupt(waiters.task(0));
+        counter.write(1).unwrap();
+        waiters.settle();
+        let outcome = waiters.outcomes().remove(0).expect("it was interrupted, at least");
+        // Whoever was too quick to see the event has left it there.
+        assert_eq!(poll.now(8).len(), usize::from(outcome.is_err()));
+        waiters.release(|| ());
+        outcome
+    });
+    let [event, interrupted] = [Ok(vec![event(IN, 1)]), Err(EINTR)];
+    assert!(seen.contains_key(&event), "{seen:?}");
+    assert!(seen.keys().all(|outcome| [&event, &interrupted].contains(&outcome)), "{seen:?}");
 }
 
 fn rule_57_a_wait_of_no_time_is_not_interrupted<W: World>() {
