@@ -12,6 +12,7 @@ both!(
     rule_22_a_list_of_stale_items_is_not_readable,
     rule_22_a_poll_goes_down_to_the_sources,
     rule_23_an_outer_edge_for_each_inner_event,
+    rule_23_an_outer_edge_also_where_nobody_looked,
     rule_23_an_outer_level_repeats,
     rule_23_an_inner_modify_is_an_outer_edge,
     rule_23_outer_oneshot_is_rearmed_by_modify,
@@ -114,6 +115,22 @@ fn rule_23_an_outer_edge_for_each_inner_event<W: World>() {
             assert_eq!(outer.now(8), []);
         }
         assert_eq!(inner.now(8), [event(IN, 1), event(IN, 2)]);
+        assert_eq!(outer.now(8), []);
+    }
+}
+
+fn rule_23_an_outer_edge_also_where_nobody_looked<W: World>() {
+    let (outer, middle, inner) = (W::poll(), W::poll(), W::poll());
+    let (ready, edge) = (W::counter(1), W::counter(0));
+    inner.add(edge.source(), IN | ET, 1).unwrap();
+    middle.add(ready.source(), IN, 2).unwrap();
+    middle.add(inner.source(), IN, 3).unwrap();
+    outer.add(middle.source(), IN | ET, 4).unwrap();
+    assert_eq!(outer.now(8), [event(IN, 4)]);
+    for _ in 0..3 {
+        edge.write(1).unwrap();
+        // This look at the middle ends at the item that is always ready; the inner's stays as it was notified.
+        assert_eq!(outer.now(8), [event(IN, 4)]);
         assert_eq!(outer.now(8), []);
     }
 }
