@@ -11,6 +11,7 @@ both!(
     rule_71_levels_of_a_pipes_writer,
     rule_72_a_pipe_has_slots_not_bytes,
     rule_72_small_writes_share_a_slot,
+    rule_72_what_was_read_makes_no_room_in_a_slot,
     rule_72_a_small_write_is_all_or_nothing,
     rule_75_a_counter_at_its_maximum,
     rule_75_a_write_that_does_not_fit,
@@ -75,6 +76,14 @@ fn rule_72_small_writes_share_a_slot<W: World>() {
     assert_eq!(written, 16 * 4, "four in a slot");
     assert_eq!(writer.write(97), Err(EAGAIN), "96 bytes of the last slot are left");
     assert_eq!(writer.write(96), Ok(96));
+}
+
+fn rule_72_what_was_read_makes_no_room_in_a_slot<W: World>() {
+    let (reader, writer) = W::pipe();
+    assert_eq!(writer.write(4000), Ok(4000));
+    assert_eq!(reader.read(3000), Ok(3000));
+    assert_eq!(writer.write(1000), Ok(1000), "into a slot of its own");
+    assert_eq!(writer.write(16 * SLOT), Ok(14 * SLOT));
 }
 
 fn rule_72_a_small_write_is_all_or_nothing<W: World>() {
