@@ -8,6 +8,9 @@
 //! 3. `Hub::watchers`: one a source, held while it notifies. A source's is taken before that of an event poll that
 //!    watches it.
 //! 4. `Waiters::sleepers`: one an event poll, held for a few instructions.
+//!
+//! The locks of the sources in the box are taken under the second one, for a level, and held by none of them while it
+//! notifies.
 
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};

@@ -21,8 +21,8 @@ impl Waker {
     /// would fall asleep returns instead. Used several times before a waiter takes notice, it counts once. A wait that
     /// may not sleep takes no notice (rule 57).
     ///
-    /// From any thread and, with the parking of `std`, from signal handlers: it takes no lock for which it would have to
-    /// wait, does not allocate, and keeps `errno`'s meaning to the futex alone.
+    /// From any thread and, with the parking of `std`, from signal handlers: it waits for no lock, does not allocate or
+    /// free, and its one system call, if anybody sleeps, is to wake a futex.
     pub fn wake(&self) {
         let mut wakes = Wakes::default();
         self.core.intake.set(WAKE);
