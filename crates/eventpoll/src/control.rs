@@ -1,0 +1,107 @@
+//! The interest list's three changes. The order of their checks is rule 5's.
+
+use alloc::sync::Arc;
+
+use crate::intake::WATCHED;
+use crate::interests::Interests;
+use crate::nesting::Links;
+use crate::park::Inside;
+use crate::poll_core::Core;
+use crate::slots::NONE;
+use crate::source::SourceRef;
+use crate::waiters::Wakes;
+use crate::{Error, Interest, Result};
+
+impl Core {
+    pub(crate) fn add(self: &Arc<Self>, source: SourceRef<'_>, interest: Interest, token: u64) -> Result<()> {
+        let inside = Inside::enter(self.place)?;
+        if self.is_closed() {
+            return Err(Error::Closed);
+        }
+        let nested = source.hub().poll().is_some();
+        let exclusive = interest.contains(Interest::EXCLUSIVE);
+        if self.is(source) || !interest.may_be_added() || exclusive && nested {
+            return Err(Error::Invalid);
+        }
+        let interest = interest.with_always_watched();
+        // Held until the link is there, so that no two calls make a circle together.
+        let links = if nested || self.intake.load() & WATCHED != 0 { Some(Links::check(self, source)?) } else { None };
+        self.locked_inside(inside, |interests, wakes| {
+            if interests.find(source.hub()).is_some() {
+                return Err(Error::Exists);
+            }
+            if interests.slots.len() >= self.limit() {
+                return Err(Error::NoSpace);
+            }
+            let number = interests.insert(self, source.share(), interest, token)?;
+            if let Some(slot) = interests.slots.get(number) {
+                source.hub().hang(slot.item.clone());
+            }
+            if links.as_ref().is_some_and(Links::too_many_paths) {
+                self.take_out(interests, number);
+                return Err(Error::Invalid);
+            }
+            self.look_at(interests, number, wakes);
+            Ok(())
+        })
+    }
+
+    pub(crate) fn modify(&self, source: SourceRef<'_>, interest: Interest, token: u64) -> Result<()> {
+        self.locked(|interests, wakes| {
+            if self.is(source) || interest.contains(Interest::EXCLUSIVE) {
+                return Err(Error::Invalid);
+            }
+            let number = interests.find(source.hub()).ok_or(Error::NotFound)?;
+            let slot = interests.slots.get_mut(number).ok_or(Error::NotFound)?;
+            if slot.item.is_exclusive() {
+                return Err(Error::Invalid);
+            }
+            slot.token = token;
+            {
+                // A notification either sees the new interest, or was over before the level is asked for below.
+                let _watchers = source.hub().lock();
+                slot.item.set_interest(interest.with_always_watched());
+            }
+            self.look_at(interests, number, wakes);
+            Ok(())
+        })
+    }
+
+    pub(crate) fn delete(&self, source: SourceRef<'_>) -> Result<()> {
+        self.locked(|interests, _| {
+            if self.is(source) {
+                return Err(Error::Invalid);
+            }
+            let number = interests.find(source.hub()).ok_or(Error::NotFound)?;
+            self.take_out(interests, number);
+            Ok(())
+        })
+    }
+
+    /// Asks for the level once; if it is ready, the item goes to the end of the ready list, unless it is there (rule 25).
+    fn look_at(&self, interests: &mut Interests, number: u32, wakes: &mut Wakes) {
+        let Some(slot) = interests.slots.get(number) else { return };
+        if slot.source.level(slot.item.interest()).is_empty() {
+            return;
+        }
+        interests.gather(&self.intake);
+        let listed = interests.slots.get(number).is_none_or(crate::slots::Slot::is_listed);
+        if !listed {
+            let Interests { ready, slots, .. } = interests;
+            ready.insert_before(slots, NONE, number);
+        }
+        interests.settle(&self.intake);
+        if !listed {
+            self.announce(wakes);
+        }
+    }
+
+    fn take_out(&self, interests: &mut Interests, number: u32) {
+        if let Some(slot) = interests.slots.get(number) {
+            slot.source.hub.unhang(&slot.item);
+        }
+        if let Some(slot) = interests.remove(number, &self.intake) {
+            interests.drop_later(slot);
+        }
+    }
+}

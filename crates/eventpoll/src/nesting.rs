@@ -1,0 +1,165 @@
+//! Event polls in event polls: no circles, no chains of more than five, no flood of wake-ups (rules 19–21).
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::interests::Interests;
+use crate::poll_core::Core;
+use crate::source::{Node, Source, SourceRef};
+use crate::waiters::Wakes;
+use crate::{Error, Events, Result};
+
+/// How many links a chain of event polls may have.
+const MAX_LINKS: usize = 4;
+
+/// How many ways there may be from a source to outermost event polls, by the number of event polls in between. Without
+/// any in between, there is no limit.
+const MAX_PATHS: [u32; MAX_LINKS + 1] = [u32::MAX, 500, 100, 50, 10];
+
+/// The lock of all links, and what is reachable through the one that is about to be made.
+pub(crate) struct Links {
+    /// The sources that are not event polls.
+    sources: Vec<Arc<Node>>,
+    _alone: lock::Guard,
+}
+
+#[cfg(feature = "std")]
+mod lock {
+    use std::sync::{Mutex, MutexGuard, PoisonError};
+
+    pub(super) type Guard = MutexGuard<'static, ()>;
+
+    pub(super) fn lock() -> Guard {
+        // loom has no statics; its models link no event polls at the same time.
+        static LINKS: Mutex<()> = Mutex::new(());
+        LINKS.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(not(feature = "std"))]
+mod lock {
+    use spin::mutex::{SpinMutex, SpinMutexGuard};
+
+    pub(super) type Guard = SpinMutexGuard<'static, ()>;
+
+    pub(super) fn lock() -> Guard {
+        static LINKS: SpinMutex<()> = SpinMutex::new(());
+        LINKS.lock()
+    }
+}
+
+impl Links {
+    /// Whether `outer` may watch `source`. If so, nobody else makes links as long as the result lives.
+    pub(crate) fn check(outer: &Core, source: SourceRef<'_>) -> Result<Self> {
+        let alone = lock::lock();
+        let mut sources = Vec::new();
+        if let Some(inner) = source.hub().poll() {
+            let mut walk = Downward { from: outer, seen: BTreeMap::new(), sources: Vec::new() };
+            let below = walk.links(inner, 0).ok_or(Error::Loop)?;
+            let above = links_above(outer, &mut BTreeMap::new());
+            if below + 1 + above > MAX_LINKS {
+                return Err(Error::Loop);
+            }
+            sources = walk.sources;
+        } else {
+            sources.push(source.share());
+        }
+        Ok(Self { sources, _alone: alone })
+    }
+
+    /// Whether now, with the new link, a source has more ways upward than it may.
+    pub(crate) fn too_many_paths(&self) -> bool {
+        self.sources.iter().any(|source| !within_limits(&watching(source), 0, &mut [0; MAX_LINKS + 1]))
+    }
+}
+
+fn address(core: &Core) -> usize {
+    core::ptr::from_ref(core).addr()
+}
+
+struct Downward<'a> {
+    from: &'a Core,
+    seen: BTreeMap<usize, usize>,
+    sources: Vec<Arc<Node>>,
+}
+
+impl Downward<'_> {
+    /// The longest chain of links below an event poll. `None` if it leads back to where it begins, or is too long.
+    fn links(&mut self, core: &Arc<Core>, depth: usize) -> Option<usize> {
+        if let Some(links) = self.seen.get(&address(core)) {
+            return Some(*links);
+        }
+        let below: Vec<_> = core.interests.lock().slots.iter().map(|slot| slot.source.clone()).collect();
+        let mut longest = 0;
+        for source in below {
+            let Some(inner) = source.hub.poll() else {
+                self.sources.push(source);
+                continue;
+            };
+            if core::ptr::eq(&**inner, self.from) || depth > MAX_LINKS {
+                return None;
+            }
+            longest = longest.max(self.links(inner, depth + 1)? + 1);
+            if longest > MAX_LINKS {
+                return None;
+            }
+        }
+        self.seen.insert(address(core), longest);
+        Some(longest)
+    }
+}
+
+/// The longest chain of links above an event poll.
+fn links_above(core: &Core, seen: &mut BTreeMap<usize, usize>) -> usize {
+    if let Some(links) = seen.get(&address(core)) {
+        return *links;
+    }
+    let links = outers(core).iter().map(|outer| links_above(outer, seen) + 1).max().unwrap_or(0);
+    seen.insert(address(core), links);
+    links
+}
+
+/// The event polls that watch this one.
+fn outers(core: &Core) -> Vec<Arc<Core>> {
+    core.outside.upgrade().map_or_else(Vec::new, |outside| watching(&outside))
+}
+
+fn watching(source: &Node) -> Vec<Arc<Core>> {
+    source.hub.lock().iter().map(|item| item.core.clone()).collect()
+}
+
+fn within_limits(cores: &[Arc<Core>], between: usize, paths: &mut [u32; MAX_LINKS + 1]) -> bool {
+    let Some(limit) = MAX_PATHS.get(between) else { return false };
+    for core in cores {
+        let outers = outers(core);
+        if !outers.is_empty() {
+            if !within_limits(&outers, between + 1, paths) {
+                return false;
+            }
+        } else {
+            paths[between] += 1;
+            if paths[between] > *limit {
+                return false;
+            }
+        }
+    }
+    true
+}
+
+/// An event poll as a source.
+pub(crate) struct Outside {
+    pub(crate) core: Arc<Core>,
+}
+
+impl Source for Outside {
+    /// `IN` and `RDNORM` if a wait would report something (rule 22).
+    fn level(&self) -> Events {
+        let (mut wakes, mut removed) = (Wakes::default(), Vec::new());
+        let look = |interests: &mut Interests, wakes: &mut Wakes| Ok(self.core.look(interests, wakes));
+        let level = self.core.with_interests(&mut wakes, &mut removed, look);
+        drop(removed);
+        wakes.fire();
+        level.unwrap_or(Events::empty())
+    }
+}

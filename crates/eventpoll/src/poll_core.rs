@@ -1,0 +1,163 @@
+//! What an event poll, its items and its wakers share.
+
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+
+use crate::intake::{CLOSED, Intake, SLEEPERS, WATCHED};
+use crate::interests::Interests;
+use crate::item::Item;
+use crate::park::{Inside, Place};
+use crate::slots::Slot;
+use crate::source::{Node, SourceRef};
+use crate::sync::{AtomicU32, Guard, Lock, Ordering};
+use crate::waiters::{Waiters, Wakes};
+use crate::{Error, Events, Result};
+
+pub(crate) struct Core {
+    pub(crate) intake: Intake,
+    pub(crate) waiters: Waiters,
+    pub(crate) interests: Lock<Interests>,
+    pub(crate) place: Place,
+    /// The event poll as a source: those who watch it hang there.
+    pub(crate) outside: Weak<Node>,
+    limit: AtomicU32,
+}
+
+impl Core {
+    pub(crate) fn new(place: Place, outside: Weak<Node>) -> Self {
+        Self {
+            intake: Intake::new(),
+            waiters: Waiters::new(),
+            interests: Lock::new(Interests::new()),
+            place,
+            outside,
+            limit: AtomicU32::new(u32::MAX),
+        }
+    }
+
+    /// Above this many items `add` fails.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit.load(Ordering::Relaxed) as usize
+    }
+
+    pub(crate) fn set_limit(&self, items: usize) {
+        self.limit.store(u32::try_from(items).unwrap_or(u32::MAX), Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.intake.load() & CLOSED != 0
+    }
+
+    pub(crate) fn is(&self, source: SourceRef<'_>) -> bool {
+        source.hub().poll().is_some_and(|poll| core::ptr::eq(&**poll, self))
+    }
+
+    /// Does something with the interests locked, by a thread that is not inside an event poll already. What it removes
+    /// is dropped, and whom it wakes is woken, when nothing is locked any more: both may be the user's code.
+    #[inline]
+    pub(crate) fn locked<R>(&self, f: impl FnOnce(&mut Interests, &mut Wakes) -> Result<R>) -> Result<R> {
+        let inside = Inside::enter(self.place)?;
+        self.locked_inside(inside, f)
+    }
+
+    /// As `locked`, by a thread that has been marked.
+    #[inline]
+    pub(crate) fn locked_inside<R>(
+        &self,
+        inside: Inside,
+        f: impl FnOnce(&mut Interests, &mut Wakes) -> Result<R>,
+    ) -> Result<R> {
+        let (mut wakes, mut removed) = (Wakes::default(), Vec::new());
+        let result = self.with_interests(&mut wakes, &mut removed, f);
+        drop(inside);
+        if !removed.is_empty() {
+            drop(removed);
+        }
+        wakes.fire();
+        result
+    }
+
+    /// The part of it that an outer event poll's scan does too. What it removes goes to `removed`.
+    #[inline]
+    pub(crate) fn with_interests<R>(
+        &self,
+        wakes: &mut Wakes,
+        removed: &mut Vec<Slot>,
+        f: impl FnOnce(&mut Interests, &mut Wakes) -> Result<R>,
+    ) -> Result<R> {
+        let mut interests = self.interests.lock();
+        let result = if self.is_closed() { Err(Error::Closed) } else { f(&mut interests, wakes) };
+        interests.take_removed(removed);
+        drop(interests);
+        // Closed by the source code that ran in `f`, which could not lock.
+        if self.is_closed() {
+            removed.extend(self.empty_if_free());
+        }
+        result
+    }
+
+    /// There is something new to report: rules 25 and 69.
+    pub(crate) fn announce(&self, wakes: &mut Wakes) {
+        let flags = self.intake.load();
+        if flags & SLEEPERS != 0 {
+            self.waiters.wake_one(&self.intake, wakes);
+        }
+        if flags & WATCHED != 0 {
+            self.notify_watchers(wakes);
+        }
+    }
+
+    /// Tells the event polls that watch this one. The key is `IN`, whatever happened inside.
+    pub(crate) fn notify_watchers(&self, wakes: &mut Wakes) {
+        if let Some(outside) = self.outside.upgrade() {
+            outside.hub.notify(Events::IN, 1, wakes);
+        }
+    }
+
+    /// Removes an item whose source is gone and which hangs nowhere any more: now, if the interests are free, else by
+    /// who has them or comes next. Waits for nobody, since the source may have been dropped anywhere.
+    pub(crate) fn source_closed(item: &Arc<Item>) {
+        let core = &item.core;
+        let Some(mut interests) = core.interests.try_lock() else {
+            item.bury();
+            return;
+        };
+        let is_there = interests.slots.get(item.slot).is_some_and(|slot| Arc::ptr_eq(&slot.item, item));
+        let slot = if is_there { interests.remove(item.slot, &core.intake) } else { None };
+        let mut removed = Vec::new();
+        interests.take_removed(&mut removed);
+        drop(interests);
+        drop((slot, removed));
+    }
+
+    /// The end: removes all items, wakes all waiters, and makes all calls fail.
+    pub(crate) fn close(&self) {
+        self.intake.set(CLOSED);
+        let mut wakes = Wakes::default();
+        self.waiters.wake_all(&self.intake, &mut wakes);
+        let removed = match Inside::enter(self.place) {
+            Ok(inside) => {
+                let removed = Self::empty(self.interests.lock());
+                drop(inside);
+                removed
+            }
+            // In a source's level: whoever has the interests locked empties them afterwards.
+            Err(_) => self.empty_if_free(),
+        };
+        drop(removed);
+        wakes.fire();
+    }
+
+    fn empty_if_free(&self) -> Vec<Slot> {
+        self.interests.try_lock().map_or_else(Vec::new, Self::empty)
+    }
+
+    fn empty(mut interests: Guard<'_, Interests>) -> Vec<Slot> {
+        let slots = interests.remove_all();
+        drop(interests);
+        for slot in &slots {
+            slot.source.hub.unhang(&slot.item);
+        }
+        slots
+    }
+}

@@ -1,0 +1,113 @@
+//! Locks and atomics: the system's, loom's under `cfg(loom)`, spinning ones without `std`.
+//!
+//! The locks of the crate, in the order in which they are taken; none is taken while a later one is held:
+//!
+//! 1. `nesting::LINKS`: one for the process; held while event polls are linked with each other.
+//! 2. `Core::interests`: one an event poll, held by control calls and by the scan of a wait. An outer event poll's is
+//!    taken before an inner one's. The only lock under which a source's code (`Source::level`) runs.
+//! 3. `Hub::watchers`: one a source, held while it notifies. A source's is taken before that of an event poll that
+//!    watches it.
+//! 4. `Waiters::sleepers`: one an event poll, held for a few instructions.
+//!
+//! The locks of the sources in the box are taken under the second one, for a level, and held by none of them while it
+//! notifies.
+
+#[cfg(loom)]
+pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+#[cfg(not(loom))]
+pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// For what is held while a user's code runs, or for long. Who waits for it sleeps.
+///
+/// A panic of another thread does not poison it: what it guards is consistent at each point where a user's code may panic.
+#[cfg(any(feature = "std", loom))]
+pub(crate) struct Lock<T>(sleeping::Mutex<T>);
+
+#[cfg(loom)]
+use loom::sync as sleeping;
+#[cfg(all(feature = "std", not(loom)))]
+use std::sync as sleeping;
+
+#[cfg(any(feature = "std", loom))]
+pub(crate) type Guard<'a, T> = sleeping::MutexGuard<'a, T>;
+
+#[cfg(any(feature = "std", loom))]
+impl<T> Lock<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(sleeping::Mutex::new(value))
+    }
+
+    #[inline]
+    pub(crate) fn lock(&self) -> Guard<'_, T> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
+        match self.0.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(std::sync::TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(std::sync::TryLockError::WouldBlock) => None,
+        }
+    }
+}
+
+// loom must see every lock; without `std` there is only one kind.
+#[cfg(loom)]
+pub(crate) use {Guard as ShortGuard, Lock as ShortLock};
+#[cfg(all(not(feature = "std"), not(loom)))]
+pub(crate) use {ShortGuard as Guard, ShortLock as Lock};
+
+/// For what is held for a few instructions, none of them a user's or a system call: taken by one atomic operation and
+/// given back by a plain store, which is half of what a lock costs that knows whether somebody waits.
+#[cfg(not(loom))]
+pub(crate) struct ShortLock<T>(spin::mutex::SpinMutex<T, Patience>);
+
+#[cfg(not(loom))]
+pub(crate) type ShortGuard<'a, T> = spin::mutex::SpinMutexGuard<'a, T, Patience>;
+
+#[cfg(not(loom))]
+impl<T> ShortLock<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self(spin::mutex::SpinMutex::new(value))
+    }
+
+    #[inline]
+    pub(crate) fn lock(&self) -> ShortGuard<'_, T> {
+        self.0.lock()
+    }
+
+    /// Fit for a signal handler.
+    #[inline]
+    pub(crate) fn try_lock(&self) -> Option<ShortGuard<'_, T>> {
+        self.0.try_lock()
+    }
+}
+
+/// How to wait for a short lock.
+#[cfg(all(not(feature = "std"), not(loom)))]
+use spin::relax::Spin as Patience;
+
+/// How to wait for a short lock: spin for about as long as it may be held, and then sleep. Its holder was interrupted, and
+/// may be of a lower priority than the waiter, so that to yield would not let it run.
+#[cfg(all(feature = "std", not(loom)))]
+pub(crate) struct Patience;
+
+#[cfg(all(feature = "std", not(loom)))]
+impl spin::relax::RelaxStrategy for Patience {
+    #[inline(never)]
+    fn relax() {
+        use core::cell::Cell;
+
+        std::thread_local! {
+            static TURNS: Cell<u8> = const { Cell::new(0) };
+        }
+        let turns = TURNS.get().wrapping_add(1);
+        TURNS.set(turns);
+        if turns == 0 {
+            std::thread::sleep(core::time::Duration::from_micros(1));
+        } else {
+            core::hint::spin_loop();
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Who sleeps, and who is woken: the last one that fell asleep (rule 62).
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::intake::{CLOSED, Intake, SLEEPERS, WAKE};
+use crate::park::{Parked, Place};
+use crate::sync::{AtomicU32, Ordering, ShortLock};
+
+/// What a sleeping waiter's word says.
+const ASLEEP: u32 = 0;
+const NOTIFIED: u32 = 1;
+const INTERRUPTED: u32 = 2;
+
+/// A thread inside `wait`, from before it sleeps until it is awake.
+pub(crate) struct Waiter {
+    /// Written by who takes the waiter off the stack, under the sleepers' lock.
+    word: AtomicU32,
+    place: Place,
+    /// The next one in a list of [`Wakes`]; only who took this one off the stack uses it.
+    next: ShortLock<Option<Arc<Waiter>>>,
+}
+
+/// Waiters that are to be woken once no lock is held.
+#[derive(Default)]
+#[must_use]
+pub(crate) struct Wakes {
+    last: Option<Arc<Waiter>>,
+}
+
+impl Wakes {
+    fn push(&mut self, waiter: Arc<Waiter>) {
+        *waiter.next.lock() = self.last.take();
+        self.last = Some(waiter);
+    }
+
+    /// Wakes them, in the order in which they came. Not under any lock: waking may be a system call, and is the user's
+    /// code where the parking is.
+    #[inline]
+    pub(crate) fn fire(mut self) {
+        if self.last.is_some() {
+            self.fire_in_order();
+        }
+    }
+
+    #[cold]
+    fn fire_in_order(&mut self) {
+        let mut first = None;
+        while let Some(waiter) = self.last.take() {
+            self.last = core::mem::replace(&mut *waiter.next.lock(), first.take());
+            first = Some(waiter);
+        }
+        while let Some(waiter) = first {
+            first = waiter.next.lock().take();
+            waiter.place.parking().wake(&waiter.word);
+        }
+    }
+}
+
+/// How a sleep ended.
+pub(crate) enum Slept {
+    /// There may be something to report. Whoever was woken must look, also if the time is over (rule 59).
+    Look { timed_out: bool, interrupted: bool },
+    /// The time is over, and nobody woke this waiter.
+    TimedOut,
+    /// The event poll was closed before.
+    Closed,
+}
+
+pub(crate) struct Waiters {
+    sleepers: ShortLock<Sleepers>,
+}
+
+#[derive(Default)]
+struct Sleepers {
+    /// The last one is woken first. `SLEEPERS` in the intake says whether there are any; both change under the lock.
+    stack: Vec<Arc<Waiter>>,
+    /// Those of finished waits, so that a wait does not allocate, and a signal handler never frees.
+    spare: Vec<Arc<Waiter>>,
+}
+
+impl Sleepers {
+    /// One that nobody else refers to: a late wake-up of its former user must not come to the next.
+    fn spare(&mut self, place: Place) -> Arc<Waiter> {
+        let free = self.spare.iter_mut().position(|waiter| Arc::get_mut(waiter).is_some());
+        match free {
+            Some(free) => {
+                let waiter = self.spare.swap_remove(free);
+                waiter.word.store(ASLEEP, Ordering::Relaxed);
+                waiter
+            }
+            None => Arc::new(Waiter { word: AtomicU32::new(ASLEEP), place, next: ShortLock::new(None) }),
+        }
+    }
+
+    fn pop(&mut self, intake: &Intake, why: u32, wakes: &mut Wakes) -> bool {
+        let Some(waiter) = self.stack.pop() else { return false };
+        if self.stack.is_empty() {
+            intake.clear(SLEEPERS);
+        }
+        waiter.word.store(why, Ordering::Release);
+        wakes.push(waiter);
+        true
+    }
+}
+
+impl Waiters {
+    pub(crate) fn new() -> Self {
+        Self { sleepers: ShortLock::new(Sleepers::default()) }
+    }
+
+    /// Takes the last sleeper off; it is awake as soon as `wakes` is fired.
+    pub(crate) fn wake_one(&self, intake: &Intake, wakes: &mut Wakes) -> bool {
+        let woken = self.sleepers.lock().pop(intake, NOTIFIED, wakes);
+        self.deliver(intake, wakes);
+        woken
+    }
+
+    pub(crate) fn wake_all(&self, intake: &Intake, wakes: &mut Wakes) {
+        let mut sleepers = self.sleepers.lock();
+        while sleepers.pop(intake, NOTIFIED, wakes) {}
+    }
+
+    /// Gives a used waker to a sleeper. Whoever held the sleepers' lock calls this afterwards, because a waker, which
+    /// may be a signal handler on this very thread, does not wait for the lock.
+    pub(crate) fn deliver(&self, intake: &Intake, wakes: &mut Wakes) {
+        const BOTH: u64 = WAKE | SLEEPERS;
+        while intake.latest() & BOTH == BOTH {
+            let Some(mut sleepers) = self.sleepers.try_lock() else { return };
+            if intake.clear(WAKE) & WAKE != 0 && !sleepers.pop(intake, INTERRUPTED, wakes) {
+                intake.set(WAKE);
+            }
+        }
+    }
+
+    /// Sleeps until somebody wakes this thread, or until `deadline`; not at all if there may be something to report.
+    pub(crate) fn sleep(&self, intake: &Intake, place: Place, deadline: Option<Duration>) -> Slept {
+        let mut sleepers = self.sleepers.lock();
+        let word = intake.announce_sleeper();
+        let look = Slept::Look { timed_out: false, interrupted: false };
+        if Intake::may_have_events(word) {
+            return look;
+        }
+        if word & CLOSED != 0 {
+            return Slept::Closed;
+        }
+        if word & WAKE != 0 {
+            // If somebody else took it first, this is a turn of the loop for nothing.
+            let interrupted = intake.clear(WAKE) & WAKE != 0;
+            return Slept::Look { timed_out: false, interrupted };
+        }
+        let waiter = sleepers.spare(place);
+        sleepers.stack.push(waiter.clone());
+        drop(sleepers);
+        self.deliver_now(intake);
+
+        let ended = Self::park(&waiter, deadline);
+
+        let mut sleepers = self.sleepers.lock();
+        let why = waiter.word.load(Ordering::Acquire);
+        if why == ASLEEP {
+            // Nobody took it off: it is still on the stack, near its top.
+            if let Some(place) = sleepers.stack.iter().rposition(|other| Arc::ptr_eq(other, &waiter)) {
+                sleepers.stack.remove(place);
+            }
+            if sleepers.stack.is_empty() {
+                intake.clear(SLEEPERS);
+            }
+        }
+        sleepers.spare.push(waiter);
+        drop(sleepers);
+        self.deliver_now(intake);
+
+        match (why, ended) {
+            (ASLEEP, Parked::TimedOut) => Slept::TimedOut,
+            (why, ended) => Slept::Look {
+                timed_out: ended == Parked::TimedOut,
+                interrupted: why == INTERRUPTED || ended == Parked::Interrupted,
+            },
+        }
+    }
+
+    fn park(waiter: &Waiter, deadline: Option<Duration>) -> Parked {
+        while waiter.word.load(Ordering::Acquire) == ASLEEP {
+            let left = match deadline {
+                None => None,
+                Some(deadline) => match deadline.checked_sub(waiter.place.now()) {
+                    None | Some(Duration::ZERO) => return Parked::TimedOut,
+                    left => left,
+                },
+            };
+            match waiter.place.parking().wait(&waiter.word, ASLEEP, left) {
+                Parked::Woken => {}
+                ended => return ended,
+            }
+        }
+        Parked::Woken
+    }
+
+    fn deliver_now(&self, intake: &Intake) {
+        let mut wakes = Wakes::default();
+        self.deliver(intake, &mut wakes);
+        wakes.fire();
+    }
+}

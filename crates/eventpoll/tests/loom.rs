@@ -1,0 +1,342 @@
+//! Every order in which threads can do what could go wrong, within a bound on how often one is interrupted:
+//!
+//!     RUSTFLAGS="--cfg loom" cargo test -p eventpoll --release --test loom
+#![cfg(loom)]
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use eventpoll::sources::Event;
+use eventpoll::{Error, EventPoll, Events, Interest, Parked, Parking, Ready, Source, Watched};
+use loom::sync::atomic::{AtomicU32, Ordering};
+use loom::sync::{Condvar, Mutex};
+use loom::thread;
+
+loom::lazy_static! {
+    static ref SLEEPING: (Mutex<()>, Condvar) = (Mutex::new(()), Condvar::new());
+}
+
+loom::thread_local! {
+    static INSIDE: Cell<bool> = Cell::new(false);
+}
+
+/// Sleeps on a condition variable, so that loom sees a wake-up that never comes as a deadlock. Time is over at once:
+/// whatever happens before that is up to the order of the threads.
+struct Model;
+
+impl Parking for Model {
+    fn wait(&self, word: &AtomicU32, expected: u32, timeout: Option<Duration>) -> Parked {
+        let guard = SLEEPING.0.lock().unwrap();
+        if word.load(Ordering::Acquire) != expected {
+            return Parked::Woken;
+        }
+        if timeout.is_some() {
+            return Parked::TimedOut;
+        }
+        drop(SLEEPING.1.wait(guard).unwrap());
+        Parked::Woken
+    }
+
+    fn wake(&self, _: &AtomicU32) {
+        let _guard = SLEEPING.0.lock().unwrap();
+        SLEEPING.1.notify_all();
+    }
+
+    fn now(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn enter(&self) -> bool {
+        INSIDE.with(|inside| !inside.replace(true))
+    }
+
+    fn leave(&self) {
+        INSIDE.with(|inside| inside.set(false));
+    }
+}
+
+const NOW: Option<Duration> = Some(Duration::ZERO);
+const SOON: Option<Duration> = Some(Duration::from_nanos(1));
+const EDGE: Interest = Interest::IN.union(Interest::EDGE);
+
+fn model(f: impl Fn() + Sync + Send + 'static) {
+    model_with(3, f);
+}
+
+/// With three threads at work, what three interruptions can do takes minutes.
+fn model_with(interruptions: usize, f: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(interruptions);
+    builder.check(f);
+}
+
+fn poll_with(events: &[&Event], interest: Interest) -> Arc<EventPoll> {
+    let poll = EventPoll::with_parking(&Model);
+    for (token, event) in events.iter().enumerate() {
+        poll.add(*event, interest, token as u64).unwrap();
+    }
+    Arc::new(poll)
+}
+
+fn wait(poll: &EventPoll, timeout: Option<Duration>) -> Result<usize, Error> {
+    poll.wait(&mut [Ready::default(); 4], timeout)
+}
+
+fn event() -> Arc<Event> {
+    Arc::new(Event::new(0))
+}
+
+fn writes(event: &Arc<Event>) -> thread::JoinHandle<()> {
+    let event = event.clone();
+    thread::spawn(move || event.write(1).unwrap())
+}
+
+#[test]
+fn notify_and_notify_of_two_sources_are_both_reported() {
+    model(|| {
+        let (one, other) = (event(), event());
+        let poll = poll_with(&[&one, &other], EDGE);
+        let writer = writes(&one);
+        other.write(1).unwrap();
+        writer.join().unwrap();
+        assert_eq!(wait(&poll, NOW), Ok(2));
+        assert_eq!(wait(&poll, NOW), Ok(0));
+    });
+}
+
+#[test]
+fn notify_and_notify_of_one_source_are_one_event() {
+    model(|| {
+        let event = event();
+        let poll = poll_with(&[&event], EDGE);
+        let writer = writes(&event);
+        event.write(1).unwrap();
+        assert_eq!(wait(&poll, NOW), Ok(1), "what was notified before the wait is there");
+        writer.join().unwrap();
+        assert!(wait(&poll, NOW).unwrap() <= 1);
+        assert_eq!((wait(&poll, NOW), event.read()), (Ok(0), Ok(2)));
+    });
+}
+
+#[test]
+fn notify_wakes_a_waiter() {
+    model(|| {
+        let event = event();
+        let poll = poll_with(&[&event], EDGE);
+        let writer = writes(&event);
+        assert_eq!(wait(&poll, None), Ok(1));
+        writer.join().unwrap();
+        assert_eq!(wait(&poll, NOW), Ok(0));
+    });
+}
+
+#[test]
+fn notify_in_a_scan_is_reported_by_it_or_after_it() {
+    model(|| {
+        let event = event();
+        let poll = poll_with(&[&event], EDGE);
+        event.write(1).unwrap();
+        event.read().unwrap();
+        // The item is queued and not ready; the scan drops it just as it becomes ready.
+        let writer = writes(&event);
+        let early = wait(&poll, NOW).unwrap();
+        writer.join().unwrap();
+        let late = wait(&poll, NOW).unwrap();
+        assert!(early + late >= 1, "the edge is lost");
+        assert_eq!(wait(&poll, NOW), Ok(0));
+    });
+}
+
+#[test]
+fn level_triggered_events_go_through_all_waiters() {
+    model_with(2, || {
+        let event = event();
+        let poll = poll_with(&[&event], Interest::IN);
+        let other = {
+            let poll = poll.clone();
+            thread::spawn(move || assert_eq!(wait(&poll, None), Ok(1)))
+        };
+        let writer = writes(&event);
+        assert_eq!(wait(&poll, None), Ok(1));
+        other.join().unwrap();
+        writer.join().unwrap();
+    });
+}
+
+#[test]
+fn modify_and_notify_lose_nothing() {
+    model(|| {
+        let event = Arc::new(Event::new(0));
+        let poll = poll_with(&[&event], Interest::PRI | Interest::EDGE);
+        let writer = writes(&event);
+        poll.modify(&event, EDGE, 5).unwrap();
+        writer.join().unwrap();
+        assert_eq!(wait(&poll, NOW), Ok(1));
+        assert_eq!(wait(&poll, NOW), Ok(0));
+    });
+}
+
+#[test]
+fn rearm_and_notify_lose_nothing() {
+    model(|| {
+        let event = event();
+        let poll = poll_with(&[&event], Interest::IN | Interest::ONESHOT);
+        event.write(1).unwrap();
+        assert_eq!((wait(&poll, NOW), event.read()), (Ok(1), Ok(1)));
+        let writer = writes(&event);
+        poll.modify(&event, Interest::IN | Interest::ONESHOT, 0).unwrap();
+        assert_eq!(wait(&poll, None), Ok(1));
+        writer.join().unwrap();
+        assert_eq!(wait(&poll, NOW), Ok(0));
+    });
+}
+
+#[test]
+fn delete_and_notify_leave_nothing() {
+    model(|| {
+        let event = event();
+        let poll = poll_with(&[&event], EDGE);
+        let writer = writes(&event);
+        poll.delete(&event).unwrap();
+        assert_eq!(wait(&poll, NOW), Ok(0));
+        writer.join().unwrap();
+        assert_eq!((wait(&poll, NOW), poll.len()), (Ok(0), 0));
+        poll.add(&event, EDGE, 2).unwrap();
+        assert_eq!(wait(&poll, NOW), Ok(1));
+    });
+}
+
+#[test]
+fn the_drop_of_a_source_and_notify_leave_nothing() {
+    struct Always;
+    impl Source for Always {
+        fn level(&self) -> Events {
+            Events::IN
+        }
+    }
+    model(|| {
+        let source = Watched::new(Always);
+        let poll = EventPoll::with_parking(&Model);
+        poll.add(&source, EDGE, 0).unwrap();
+        let notifier = source.notifier();
+        let other = thread::spawn(move || notifier.notify(Events::IN));
+        drop(source);
+        other.join().unwrap();
+        assert_eq!((wait(&poll, NOW), poll.len()), (Ok(0), 0));
+    });
+}
+
+#[test]
+fn the_drop_of_a_source_in_a_wait_leaves_nothing() {
+    model(|| {
+        let event = Event::new(1);
+        let poll = poll_with(&[&event], Interest::IN);
+        let other = {
+            let poll = poll.clone();
+            thread::spawn(move || assert!(wait(&poll, NOW).unwrap() <= 1))
+        };
+        drop(event);
+        other.join().unwrap();
+        assert_eq!((wait(&poll, NOW), poll.len()), (Ok(0), 0));
+    });
+}
+
+#[test]
+fn the_end_of_the_time_and_notify_lose_nothing() {
+    model(|| {
+        let event = event();
+        let poll = poll_with(&[&event], EDGE);
+        let writer = writes(&event);
+        let early = wait(&poll, SOON).unwrap();
+        writer.join().unwrap();
+        assert_eq!(early + wait(&poll, NOW).unwrap(), 1);
+    });
+}
+
+#[test]
+fn rule_59_a_waiter_woken_as_its_time_ends_does_not_keep_others_asleep() {
+    model_with(2, || {
+        let event = event();
+        let poll = poll_with(&[&event], EDGE);
+        let hasty = {
+            let poll = poll.clone();
+            thread::spawn(move || wait(&poll, SOON).unwrap())
+        };
+        let patient = {
+            let poll = poll.clone();
+            thread::spawn(move || assert_eq!(wait(&poll, None), Ok(1)))
+        };
+        event.write(1).unwrap();
+        if hasty.join().unwrap() == 1 {
+            event.write(1).unwrap();
+        }
+        patient.join().unwrap();
+    });
+}
+
+#[test]
+fn a_waker_interrupts_one_wait() {
+    model(|| {
+        let event = event();
+        let poll = poll_with(&[&event], EDGE);
+        let waker = poll.waker();
+        let other = thread::spawn(move || waker.wake());
+        assert_eq!(wait(&poll, None), Err(Error::Interrupted));
+        other.join().unwrap();
+        assert_eq!(wait(&poll, SOON), Ok(0));
+    });
+}
+
+#[test]
+fn a_waker_and_notify_lose_no_event() {
+    model(|| {
+        let event = event();
+        let poll = poll_with(&[&event], EDGE);
+        let waker = poll.waker();
+        let other = thread::spawn(move || waker.wake());
+        let writer = writes(&event);
+        match wait(&poll, None) {
+            // The waker's wait may have ended with the event.
+            Ok(1) => {
+                other.join().unwrap();
+                assert!(matches!(wait(&poll, SOON), Ok(0) | Err(Error::Interrupted)));
+            }
+            Err(Error::Interrupted) => {
+                assert_eq!(wait(&poll, None), Ok(1));
+                other.join().unwrap();
+            }
+            other => panic!("{other:?}"),
+        }
+        writer.join().unwrap();
+    });
+}
+
+#[test]
+fn close_ends_a_wait() {
+    model(|| {
+        let event = event();
+        let poll = poll_with(&[&event], EDGE);
+        let other = {
+            let poll = poll.clone();
+            thread::spawn(move || poll.close())
+        };
+        assert_eq!(wait(&poll, None), Err(Error::Closed));
+        other.join().unwrap();
+        event.write(1).unwrap();
+    });
+}
+
+#[test]
+fn a_notification_passes_through_an_inner_event_poll() {
+    model(|| {
+        let event = event();
+        let inner = poll_with(&[&event], EDGE);
+        let outer = EventPoll::with_parking(&Model);
+        outer.add(&*inner, EDGE, 9).unwrap();
+        let writer = writes(&event);
+        assert_eq!(wait(&outer, None), Ok(1));
+        writer.join().unwrap();
+        assert_eq!(wait(&inner, NOW), Ok(1));
+    });
+}
