@@ -16,6 +16,7 @@ use crate::counters::{Counters, Kind, Route};
 use crate::driver::operation::{Code, Operation, STREAM};
 use crate::errno::Errno;
 use crate::sys::{self, FileKind};
+use std::os::fd::RawFd;
 use std::time::Instant;
 
 /// What came of looking at a request.
@@ -64,7 +65,7 @@ unsafe fn attempt_known(mut operation: Operation) -> Option<Attempt> {
     operation.kind_of_file = FileKind::Storage;
     if hints::recall(fd, Hint::ReadDirect) {
         operation.direct = true;
-        return Some(Attempt::Queue(operation, 0));
+        return still_has_positions(fd).then_some(Attempt::Queue(operation, 0));
     }
     if !hints::recall(fd, Hint::ReadCached) {
         return None;
@@ -72,12 +73,23 @@ unsafe fn attempt_known(mut operation: Operation) -> Option<Attempt> {
     // SAFETY: passed on to the caller.
     match unsafe { read_if_promising(operation) } {
         Some(Found::Attempt(attempt)) => Some(attempt),
-        Some(Found::Nothing) | None => Some(Attempt::Queue(operation, 0)),
+        Some(Found::Nothing) => Some(Attempt::Queue(operation, 0)),
+        None => still_has_positions(fd).then_some(Attempt::Queue(operation, 0)),
         Some(Found::Stream) => {
             hints::forget(fd);
             None
         }
     }
+}
+
+/// Whether what is known of a descriptor may be used without any other look at it. The number may mean a pipe or a socket
+/// by now, of which reads have an order and can wait for ever; to take it for a file would cost more than time.
+fn still_has_positions(fd: RawFd) -> bool {
+    let is_so = sys::seekable(fd);
+    if !is_so {
+        hints::forget(fd);
+    }
+    is_so
 }
 
 /// The same for a descriptor of which nothing is known.
