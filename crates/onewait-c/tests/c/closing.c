@@ -335,3 +335,36 @@ TEST(same, record_locks_survive_aio_on_a_direct_descriptor) {
         check_locked("data");
     }
 }
+
+/* What is known of a number may be wrong, if it was closed past libc. A stream is then still a stream: its reads wait,
+ * do not stop the caller, and are served in their order. */
+static void a_number_that_nobody_saw_closed(int flags) {
+    enum { count = 8 };
+    char bytes[count];
+    struct aiocb cbs[count];
+    int fd = pattern_file("data", 4096), ends[2];
+    fd = open("data", O_RDONLY | flags);
+    if (fd < 0) SKIP("no O_DIRECT on this file system: %s", strerror(errno));
+    char *page = aligned_alloc(4096, 4096);
+    for (int i = 0; i < 4; i++) {
+        posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+        struct aiocb cb = REQUEST(fd, page, 4096, 0);
+        CHECK_EQ(aio_read(&cb), 0);
+        CHECK_EQ(finish(&cb), 4096);
+    }
+    SET_UP(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+    SET_UP(syscall(SYS_close, fd) == 0);
+    SET_UP(fcntl(ends[0], F_DUPFD, fd) == fd);
+    for (int i = 0; i < count; i++) {
+        cbs[i] = REQUEST(fd, &bytes[i], 1, 0);
+        CHECK_EQ(aio_read(&cbs[i]), 0);
+        CHECK_EQ(aio_error(&cbs[i]), EINPROGRESS);
+    }
+    CHECK_EQ(write(ends[1], "abcdefgh", count), count);
+    for (int i = 0; i < count; i++) CHECK_EQ(finish(&cbs[i]), 1);
+    CHECK_EQ(memcmp(bytes, "abcdefgh", count), 0);
+}
+
+TEST(same, close_past_libc_and_reuse_for_a_stream) { a_number_that_nobody_saw_closed(0); }
+
+TEST(same, close_past_libc_and_reuse_for_a_stream_after_direct_reads) { a_number_that_nobody_saw_closed(O_DIRECT); }

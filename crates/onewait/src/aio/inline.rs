@@ -66,7 +66,7 @@ unsafe fn attempt_known(mut operation: Operation, split: &WriteSplit) -> Option<
     operation.kind_of_file = FileKind::Storage;
     if hints::recall(fd, Hint::Direct) {
         operation.direct = true;
-        return Some(Attempt::Queue(operation, 0));
+        return still_has_positions(fd).then_some(Attempt::Queue(operation, 0));
     }
     if !hints::recall(fd, Hint::ReadCached) {
         return None;
@@ -74,12 +74,23 @@ unsafe fn attempt_known(mut operation: Operation, split: &WriteSplit) -> Option<
     // SAFETY: passed on to the caller.
     match unsafe { read_if_promising(operation) } {
         Some(Found::Attempt(attempt)) => Some(attempt),
-        Some(Found::Nothing) | None => Some(Attempt::Queue(operation, 0)),
+        Some(Found::Nothing) => Some(Attempt::Queue(operation, 0)),
+        None => still_has_positions(fd).then_some(Attempt::Queue(operation, 0)),
         Some(Found::Stream) => {
             hints::forget(fd);
             None
         }
     }
+}
+
+/// Whether what is known of a descriptor may be used without any other look at it. The number may mean a pipe or a socket
+/// by now, of which reads have an order and can wait for ever; to take it for a file would cost more than time.
+fn still_has_positions(fd: RawFd) -> bool {
+    let is_so = sys::seekable(fd);
+    if !is_so {
+        hints::forget(fd);
+    }
+    is_so
 }
 
 /// The same for a descriptor of which nothing is known.

@@ -77,6 +77,7 @@ int main(int argc, char **argv) {
     /* Each slot from the seed and its own number, so that what is left out later changes nothing here. */
     for (int slot = 0; slot < SLOTS; slot++)
         if (slots[slot].kind == CLOSED && !one_in(8)) open_slot(slot);
+    all_closes_are_seen = garbage;
     if (!take_steps(seed, argv[3], garbage ? garbage_step : take_step)) {
         fprintf(stderr, "%s: no list of steps\n", argv[3]);
         return 2;
