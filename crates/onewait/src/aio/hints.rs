@@ -14,10 +14,11 @@ const USES: u32 = 31;
 const PLACES: usize = 1024;
 /// A place holds: a bit for each kind of hint, the uses left (5 bits), and the descriptor's upper bits.
 const READ_CACHED: u32 = 1 << 31;
-const DIRECT: u32 = 1 << 30;
+const READ_DIRECT: u32 = 1 << 30;
 const WRITE_CACHED: u32 = 1 << 29;
 const USES_SHIFT: u32 = 24;
-const UPPER: u32 = (1 << USES_SHIFT) - 1;
+const DIRECT: u32 = 1 << 23;
+const UPPER: u32 = (1 << 23) - 1;
 
 static HINTS: [AtomicU32; PLACES] = [const { AtomicU32::new(0) }; PLACES];
 
@@ -26,7 +27,9 @@ static HINTS: [AtomicU32; PLACES] = [const { AtomicU32::new(0) }; PLACES];
 pub(super) enum Hint {
     /// It can be read, through the page cache.
     ReadCached,
-    /// It is read and written past the page cache: O_DIRECT.
+    /// It can be read, past the page cache: O_DIRECT.
+    ReadDirect,
+    /// It is read or written past the page cache, whichever it is open for.
     Direct,
     /// It can be written to, through the page cache, without O_APPEND and O_SYNC.
     WriteCached,
@@ -36,6 +39,7 @@ impl Hint {
     const fn bit(self) -> u32 {
         match self {
             Hint::ReadCached => READ_CACHED,
+            Hint::ReadDirect => READ_DIRECT,
             Hint::Direct => DIRECT,
             Hint::WriteCached => WRITE_CACHED,
         }
@@ -65,11 +69,12 @@ pub(super) fn recall(fd: RawFd, hint: Hint) -> bool {
 pub(super) fn learn(fd: RawFd, hint: Hint) {
     if let Some((place, upper)) = place(fd) {
         let known = place.load(Ordering::Relaxed);
-        let others = if known & UPPER == upper { known & (READ_CACHED | DIRECT | WRITE_CACHED) } else { 0 };
+        let others =
+            if known & UPPER == upper { known & (READ_CACHED | READ_DIRECT | WRITE_CACHED | DIRECT) } else { 0 };
         let fresh = match hint {
-            Hint::ReadCached => others & !DIRECT,
-            Hint::Direct => others & WRITE_CACHED & !READ_CACHED,
-            Hint::WriteCached => others,
+            Hint::ReadCached => others & WRITE_CACHED,
+            Hint::ReadDirect | Hint::Direct => others & !READ_CACHED,
+            Hint::WriteCached => others & !DIRECT,
         };
         place.store(fresh | hint.bit() | USES << USES_SHIFT | upper, Ordering::Relaxed);
     }

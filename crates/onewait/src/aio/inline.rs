@@ -64,7 +64,7 @@ unsafe fn attempt_known(mut operation: Operation, split: &WriteSplit) -> Option<
         };
     }
     operation.kind_of_file = FileKind::Storage;
-    if hints::recall(fd, Hint::Direct) {
+    if hints::recall(fd, Hint::ReadDirect) {
         operation.direct = true;
         return still_has_positions(fd).then_some(Attempt::Queue(operation, 0));
     }
@@ -119,8 +119,11 @@ unsafe fn attempt_unknown(mut operation: Operation, split: &WriteSplit) -> Attem
     if operation.file.is_number() && !sys::can_transfer(operation.fd, operation.is_read()) {
         return Attempt::Done(Err(Errno::INVAL));
     }
-    if is_storage && (operation.is_read() || operation.direct) {
-        hints::learn(operation.fd, if operation.direct { Hint::Direct } else { Hint::ReadCached });
+    if is_storage && operation.direct {
+        hints::learn(operation.fd, Hint::Direct);
+    }
+    if is_storage && operation.is_read() {
+        hints::learn(operation.fd, if operation.direct { Hint::ReadDirect } else { Hint::ReadCached });
     }
     if is_storage && operation.is_write() && flags & (libc::O_DSYNC | libc::O_DIRECT | libc::O_APPEND) == 0 {
         hints::learn(operation.fd, Hint::WriteCached);
