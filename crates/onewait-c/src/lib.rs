@@ -11,6 +11,7 @@
 mod closing;
 mod errno;
 mod faces;
+mod flags;
 mod libaio;
 mod posix_aio;
 mod process;

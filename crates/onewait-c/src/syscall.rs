@@ -33,6 +33,8 @@ const _: () = {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn syscall(number: c_long, a: usize, b: usize, c: usize, d: usize, e: usize, f: usize) -> c_long {
     naked_asm!(
+        // So that a thread that is cancelled in here is unwound through it.
+        ".cfi_startproc",
         "endbr64",
         "lea rax, [rdi - {first}]",
         "cmp rax, 4",
@@ -56,6 +58,7 @@ pub unsafe extern "C" fn syscall(number: c_long, a: usize, b: usize, c: usize, d
         "3:",
         "mov rdi, rax",
         "jmp {fail}",
+        ".cfi_endproc",
         first = const libc::SYS_io_setup,
         masked = const libaio::SYS_IO_PGETEVENTS,
         aio = sym aio,
@@ -72,6 +75,8 @@ pub unsafe extern "C" fn syscall(number: c_long, a: usize, b: usize, c: usize, d
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn syscall(number: c_long, a: usize, b: usize, c: usize, d: usize, e: usize, f: usize) -> c_long {
     naked_asm!(
+        // So that a thread that is cancelled in here is unwound through it.
+        ".cfi_startproc",
         "bti c",
         "cmp x0, 4",
         "b.ls 2f",
@@ -93,6 +98,7 @@ pub unsafe extern "C" fn syscall(number: c_long, a: usize, b: usize, c: usize, d
         "b {aio}",
         "3:",
         "b {fail}",
+        ".cfi_endproc",
         masked = const libaio::SYS_IO_PGETEVENTS,
         aio = sym aio,
         fail = sym fail,

@@ -60,7 +60,7 @@ fn suspend_list(list: &[*const Aiocb], timeout: *const libc::timespec) -> Result
     if let Some(process) = process {
         process.engine.poll();
     }
-    if is_any_done(list) || process.is_some_and(|process| process.engine.watch_writes(|| is_any_done(list))) {
+    if is_any_done(list) || is_done_soon(process, list) {
         Counters::current().event(Event::InstantWait);
         return Ok(());
     }
@@ -81,6 +81,12 @@ fn suspend_list(list: &[*const Aiocb], timeout: *const libc::timespec) -> Result
         (Some(process), Some(block), None) => wait_for_one(process, block, until),
         (process, ..) => wait_for_any(process, list, until),
     }
+}
+
+/// Whether a wait that does not sleep sees an end. Not for lists that take long to look through.
+fn is_done_soon(process: Option<&Process>, list: &[*const Aiocb]) -> bool {
+    const SHORT: usize = 256;
+    list.len() <= SHORT && process.is_some_and(|process| process.engine.watch_writes(|| is_any_done(list)))
 }
 
 fn block_of<'a>(block: *const Aiocb) -> Option<&'a Aiocb> {

@@ -141,6 +141,11 @@ impl<P: Payload> Engine<P> {
         if let Some(body) = unsafe { self.slots.body(key) } {
             *body = Some(Request::new(operation, payload, before, started));
         }
+        if operation.for_writer && standing == Standing::Public && !is_shared {
+            // The writer's telling of the end may make a thread for the program: an own ring goes before that, here.
+            let _masked = MaskedSignals::new();
+            self.leave_own_ring();
+        }
         let submitted = self.route(key, &operation, may_own, flush);
         match submitted {
             Ok(route) => {
@@ -165,7 +170,6 @@ impl<P: Payload> Engine<P> {
             && let Some(writer) = self.writer()
         {
             self.busy.add(operation.fd);
-            self.split.one_handed();
             writer.push(key);
             return Ok(Route::Writer);
         }
@@ -244,11 +248,10 @@ impl<P: Payload> Engine<P> {
         }
     }
 
+    /// Not from another thread than the owner's, which alone can reap the ring.
     fn leave_own_ring(&self) {
-        if self.phase.load(Ordering::Acquire) == OWN
-            && let Some(own) = self.own.get()
-            && own.is_ours()
-        {
+        if self.phase.load(Ordering::Acquire) == OWN {
+            let Some(own) = self.own.get().filter(|own| own.is_ours()) else { return };
             own.drain();
             Counters::current().event(Event::Handover);
         }
@@ -350,6 +353,11 @@ impl<P: Payload> Engine<P> {
             return Verdict { cancelled: own.cancelled || shared.cancelled, survived: own.survived || shared.survived };
         }
         shared
+    }
+
+    /// What was remembered of a descriptor no longer holds. Async-signal-safe.
+    pub fn forget_descriptor(&self, fd: RawFd) {
+        hints::forget(fd);
     }
 
     /// Whether some request depends on the number `fd`, so that [`Engine::release_number`] has to be called before the

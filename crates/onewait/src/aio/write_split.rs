@@ -4,6 +4,7 @@
 //! for each is not, nor one whose other threads, or whose neighbours, need the second processor. So both are tried now and
 //! then ([`Trial`]), and what was faster is done.
 
+use super::mailbox::Mailbox;
 use super::write_trial::Trial;
 use crate::sys::{self, Wait};
 use std::hint;
@@ -26,8 +27,8 @@ struct Apart(AtomicU32);
 #[derive(Debug)]
 pub struct WriteSplit {
     trial: Trial,
-    /// Writes handed to the writer; written by those who submit.
-    handed: Apart,
+    /// Writes handed to the writer, which also counts them.
+    pub(super) mailbox: Mailbox,
     /// Writes that the writer has ended, in the order in which they were handed over; written by the writer. Those who wait
     /// for it sleep here.
     done: Apart,
@@ -37,7 +38,8 @@ pub struct WriteSplit {
 
 impl WriteSplit {
     pub(super) fn new() -> WriteSplit {
-        WriteSplit { trial: Trial::new(), handed: Apart::default(), done: Apart::default(), sleepers: Apart::default() }
+        let (done, sleepers) = (Apart::default(), Apart::default());
+        WriteSplit { trial: Trial::new(), mailbox: Mailbox::new(), done, sleepers }
     }
 
     /// Whether a write of so many bytes is one for the writer.
@@ -53,13 +55,7 @@ impl WriteSplit {
 
     #[inline]
     fn backlog(&self) -> u32 {
-        self.handed.0.load(Ordering::SeqCst).wrapping_sub(self.done.0.load(Ordering::SeqCst))
-    }
-
-    /// A write is about to be handed over.
-    #[inline]
-    pub(super) fn one_handed(&self) {
-        self.handed.0.fetch_add(1, Ordering::SeqCst);
+        self.mailbox.pushed().wrapping_sub(self.done.0.load(Ordering::SeqCst))
     }
 
     /// The writer has ended one.
@@ -89,7 +85,7 @@ impl WriteSplit {
 
     /// Waits until the writer has ended what was handed to it before the call. Async-signal-safe.
     pub(super) fn wait(&self, deadline: Option<Instant>) -> Wait {
-        let last = self.handed.0.load(Ordering::SeqCst);
+        let last = self.mailbox.pushed();
         let is_done = |done: u32| last.wrapping_sub(done) as i32 <= 0;
         if self.watch(|| is_done(self.done.0.load(Ordering::SeqCst))) {
             return Wait::Woken;

@@ -8,7 +8,6 @@
 use super::busy::Busy;
 use super::drivers::Drivers;
 use super::inline;
-use super::mailbox::Mailbox;
 use super::payload::{Payload, Waiters};
 use super::ring_core::Table;
 use super::slots::Key;
@@ -30,7 +29,6 @@ struct Shared<P: Payload> {
     split: Arc<WriteSplit>,
     /// For what turns out to be no write into the page cache.
     drivers: Arc<Drivers<P>>,
-    mailbox: Mailbox,
     /// 1 from before the writer looks into the mailbox for the last time until it wakes; taken back by whoever wakes it.
     /// Sequentially consistent, with the mailbox's head: one of the two sides sees the other.
     asleep: AtomicU32,
@@ -54,8 +52,8 @@ impl<P: Payload> Writer<P> {
         split: Arc<WriteSplit>,
         drivers: Arc<Drivers<P>>,
     ) -> Result<Writer<P>, Errno> {
-        let (mailbox, asleep, is_stopping) = (Mailbox::new(), AtomicU32::new(0), AtomicBool::new(false));
-        let shared = Arc::new(Shared { slots, busy, split, drivers, mailbox, asleep, is_stopping });
+        let (asleep, is_stopping) = (AtomicU32::new(0), AtomicBool::new(false));
+        let shared = Arc::new(Shared { slots, busy, split, drivers, asleep, is_stopping });
         let theirs = Arc::clone(&shared);
         let thread = sys::spawn(c"onewait-writer", move || theirs.run())?;
         Ok(Writer { shared, thread: Some(thread) })
@@ -64,7 +62,7 @@ impl<P: Payload> Writer<P> {
     /// Hands a slot with a write in it over. Async-signal-safe.
     #[inline]
     pub(super) fn push(&self, key: Key) {
-        self.shared.mailbox.push(&self.shared.slots, key);
+        self.shared.split.mailbox.push(&self.shared.slots, key);
         self.shared.wake();
     }
 }
@@ -93,7 +91,7 @@ impl<P: Payload> Shared<P> {
         loop {
             // Looked at before the mailbox: nobody submits any more once it is set.
             let is_stopping = self.is_stopping.load(Ordering::SeqCst);
-            self.mailbox.take_all(&self.slots, &mut keys);
+            self.split.mailbox.take_all(&self.slots, &mut keys);
             if keys.is_empty() {
                 if is_stopping {
                     return;
@@ -110,13 +108,13 @@ impl<P: Payload> Shared<P> {
     /// Until there may be something to do.
     fn rest(&self) {
         for _ in 0..PATIENCE {
-            if !self.mailbox.is_empty() {
+            if !self.split.mailbox.is_empty() {
                 return;
             }
             hint::spin_loop();
         }
         self.asleep.store(1, Ordering::SeqCst);
-        if self.mailbox.is_empty() && !self.is_stopping.load(Ordering::SeqCst) {
+        if self.split.mailbox.is_empty() && !self.is_stopping.load(Ordering::SeqCst) {
             sys::futex_wait(&self.asleep, 1, None);
         }
         self.asleep.store(0, Ordering::SeqCst);
@@ -130,15 +128,19 @@ impl<P: Payload> Shared<P> {
         // SAFETY: by the contract of `Engine::submit`, until the payload is told, below.
         let mut result = unsafe { direct::carry_out(&request.operation) };
         watched.end();
-        self.busy.remove(request.operation.fd);
+        let fd = request.operation.fd;
         if result == -libc::ESPIPE {
             // What was remembered of the descriptor is wrong: nothing was written, and the driver may have to wait.
             inline::describe_stream(&mut request.operation);
             let operation = request.operation;
-            match self.drivers.submit(key, &operation, true) {
+            let submitted = self.drivers.submit(key, &operation, true);
+            self.busy.remove(fd);
+            match submitted {
                 Ok(_) => return,
                 Err(errno) => result = -errno.0,
             }
+        } else {
+            self.busy.remove(fd);
         }
         let Some(request) = body.take() else { return };
         request.end(result, self.slots.find(key).map(|slot| Waiters::of(&slot.waiters)));

@@ -141,4 +141,5 @@ pub fn forget_own_descriptors() {
     while let Some(fd) = next_own_descriptor(0) {
         note(fd, false);
     }
+    super::transient::forget();
 }

@@ -71,3 +71,9 @@ impl Drop for Replacing {
         REPLACING.fetch_sub(1, Ordering::SeqCst);
     }
 }
+
+/// In the child of a fork: the parent's other threads are not here, and end nothing.
+pub(super) fn forget() {
+    MAKING.store(0, Ordering::SeqCst);
+    REPLACING.store(0, Ordering::SeqCst);
+}
