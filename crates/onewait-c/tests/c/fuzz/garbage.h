@@ -108,12 +108,15 @@ HELPER void settle(void) {
     for (int i = 0; i < CELLS; i++) {
         const struct aiocb *cb = &cells[i].cb;
         if (garbage_in_flight[i]) {
-            if (aio_error(cb) == EINPROGRESS) cancel_whatever_it_takes(&cells[i].cb);
             int naps = 0;
             while (aio_error(cb) == EINPROGRESS && naps < PATIENCE_S * 1000) {
+                /* Again and again: what is just being carried out in part is not cancelled, and then goes on waiting. */
+                cancel_whatever_it_takes(&cells[i].cb);
                 aio_suspend(&cb, 1, &(struct timespec){0, 1000000});
                 naps++;
             }
+            if (aio_error(cb) == EINPROGRESS)
+                say("b%d hangs: fd %d, offset %lld, %zu bytes", i, cb->aio_fildes, (long long)cb->aio_offset, cb->aio_nbytes);
             MUST(aio_error(cb) != EINPROGRESS);
             aio_return(&cells[i].cb);
         }
