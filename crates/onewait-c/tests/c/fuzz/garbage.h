@@ -78,7 +78,7 @@ HELPER int any_count(void) {
     return PICK(((int[]){0, 1, 2, 7, CELLS, LONG_LIST, LONG_LIST - 1, -1, INT_MIN, -1000000, (int)(next_random() | 1ull << 31)}));
 }
 
-/* The long list: mostly null, with some blocks in it; the same one several times only if `again`. */
+/* The long list: mostly null, with some blocks in it, none of them twice. */
 HELPER void fill_list(bool only_nops) {
     memset(long_list, 0, 64 * sizeof *long_list);
     for (int i = 0; i < CELLS; i++) {
