@@ -5,7 +5,7 @@ use std::env;
 use std::fmt::Write;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -167,9 +167,4 @@ fn for_seeds(mut run: impl FnMut(u64) -> Result<(), String>) -> Result<(), Strin
     }
     eprintln!("fuzz: seeds {first} to {} played, {STEPS} steps each", seed - 1);
     Ok(())
-}
-
-/// Where the program's source lies, below the directory of all C programs.
-pub(crate) fn source(programs: &Path) -> PathBuf {
-    programs.join("fuzz/main.c")
 }

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
-use super::fuzz;
 use super::library::scratch;
 
 /// How every program is compiled.
@@ -126,14 +125,13 @@ pub(crate) fn build_all(library: &Path, missing: &[Interface]) -> Result<Vec<Pro
 /// Compiles the program that plays random calls: one file that includes the others of its directory.
 pub(crate) fn build_fuzz(library: &Path) -> Result<PathBuf, String> {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c");
-    let source = fuzz::source(&sources);
-    let dir = source.parent().unwrap_or(&sources);
+    let dir = sources.join("fuzz");
     let mut inputs = SystemTime::UNIX_EPOCH;
-    for entry in fs::read_dir(dir).map_err(|error| format!("{}: {error}", dir.display()))? {
+    for entry in fs::read_dir(&dir).map_err(|error| format!("{}: {error}", dir.display()))? {
         inputs = inputs.max(modified(&entry.map_err(|error| format!("{}: {error}", dir.display()))?.path()));
     }
     let output = output_dir(library)?.join("fuzz");
-    compile(&sources, &source, &output, inputs, &[])?;
+    compile(&sources, &dir.join("main.c"), &output, inputs, &[])?;
     Ok(output)
 }
 

@@ -78,7 +78,7 @@ HELPER int any_count(void) {
     return PICK(((int[]){0, 1, 2, 7, CELLS, LONG_LIST, LONG_LIST - 1, -1, INT_MIN, -1000000, (int)(next_random() | 1ull << 31)}));
 }
 
-/* The long list: mostly null, with some blocks in it; the same one several times only if `again`. */
+/* The long list: mostly null, with some blocks in it, none of them twice. */
 HELPER void fill_list(bool only_nops) {
     memset(long_list, 0, 64 * sizeof *long_list);
     for (int i = 0; i < CELLS; i++) {
@@ -108,12 +108,15 @@ HELPER void settle(void) {
     for (int i = 0; i < CELLS; i++) {
         const struct aiocb *cb = &cells[i].cb;
         if (garbage_in_flight[i]) {
-            if (aio_error(cb) == EINPROGRESS) cancel_whatever_it_takes(&cells[i].cb);
             int naps = 0;
             while (aio_error(cb) == EINPROGRESS && naps < PATIENCE_S * 1000) {
+                /* Again and again: what is just being carried out in part is not cancelled, and then goes on waiting. */
+                cancel_whatever_it_takes(&cells[i].cb);
                 aio_suspend(&cb, 1, &(struct timespec){0, 1000000});
                 naps++;
             }
+            if (aio_error(cb) == EINPROGRESS)
+                say("b%d hangs: fd %d, offset %lld, %zu bytes", i, cb->aio_fildes, (long long)cb->aio_offset, cb->aio_nbytes);
             MUST(aio_error(cb) != EINPROGRESS);
             aio_return(&cells[i].cb);
         }
