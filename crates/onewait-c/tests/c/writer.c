@@ -266,3 +266,58 @@ TEST(same, rule_79_threads_share_the_writer) {
     }
     for (int i = 0; i < THREADS; i++) CHECK_EQ(pthread_join(threads[i], NULL), 0);
 }
+
+static volatile int told;
+
+static void tell(union sigval value) {
+    (void)value;
+    __atomic_fetch_add(&told, 1, __ATOMIC_SEQ_CST);
+}
+
+static void write_and_be_told(int fd) {
+    cbs[0] = REQUEST(fd, pages[0], PAGE, 0);
+    cbs[0].aio_sigevent.sigev_notify = SIGEV_THREAD;
+    cbs[0].aio_sigevent.sigev_notify_function = tell;
+    CHECK_EQ(aio_write(&cbs[0]), 0);
+}
+
+/* The thread that the writer makes for the program is a second one: a lone thread's ring must be given up before. */
+TEST(same, rule_73_a_thread_that_is_told_of_a_page_leaves_no_read_behind) {
+    with_writer();
+    int fd = pattern_file("data", DEPTH * PAGE), uncached = open("data", O_RDONLY | O_DIRECT);
+    if (uncached < 0) SKIP("no O_DIRECT on this file system: %s", strerror(errno));
+    static char direct[8][PAGE] __attribute__((aligned(PAGE)));
+    struct aiocb reads[8];
+    for (int round = 1; round < 100; round += 2) {
+        write_and_be_told(fd);
+        EVENTUALLY(told == round);
+        for (int i = 0; i < 8; i++) {
+            reads[i] = REQUEST(uncached, direct[i], PAGE, (off_t)i * PAGE);
+            CHECK_EQ(aio_read(&reads[i]), 0);
+        }
+        write_and_be_told(fd);
+        EVENTUALLY(told == round + 1);
+        for (int i = 0; i < 8; i++) CHECK_EQ(finish(&reads[i]), PAGE);
+    }
+}
+
+TEST(same, rule_13_appends_keep_their_order_when_o_append_comes_later) {
+    with_writer();
+    int fd = pattern_file("data", DEPTH * PAGE);
+    for (int round = 0; round < 100; round++) {
+        write_pages(fd, (unsigned char)round);
+        finish_pages();
+        SET_UP(fcntl(fd, F_SETFL, O_APPEND) == 0);
+        for (int i = 0; i < DEPTH; i++) {
+            memset(pages[i], i, PAGE);
+            CHECK_EQ(aio_write(&cbs[i]), 0);
+        }
+        finish_pages();
+        for (int i = 0; i < DEPTH; i++) {
+            unsigned char byte;
+            CHECK_EQ(pread(fd, &byte, 1, (off_t)(DEPTH + i) * PAGE), 1);
+            CHECK_EQ(byte, i);
+        }
+        SET_UP(fcntl(fd, F_SETFL, 0) == 0 && ftruncate(fd, DEPTH * PAGE) == 0);
+    }
+}
