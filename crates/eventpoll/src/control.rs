@@ -1,6 +1,7 @@
 //! The interest list's three changes. The order of their checks is rule 5's.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use crate::intake::WATCHED;
 use crate::interests::Interests;
@@ -14,6 +15,8 @@ use crate::{Error, Interest, Result};
 
 impl Core {
     pub(crate) fn add(self: &Arc<Self>, source: SourceRef<'_>, interest: Interest, token: u64) -> Result<()> {
+        // Dropped last of all: with it may go the last reference to a state, whose drop is the user's code.
+        let mut below = Vec::new();
         let inside = Inside::enter(self.place)?;
         if self.is_closed() {
             return Err(Error::Closed);
@@ -25,10 +28,16 @@ impl Core {
         }
         let interest = interest.with_always_watched();
         // Held until the link is there, so that no two calls make a circle together.
-        let links = if nested || self.intake.load() & WATCHED != 0 { Some(Links::check(self, source)?) } else { None };
+        let nests = nested || self.intake.load() & WATCHED != 0;
+        let links = if nests { Some(Links::check(self, source, &mut below)?) } else { None };
         self.locked_inside(inside, |interests, wakes| {
             if interests.find(source.hub()).is_some() {
                 return Err(Error::Exists);
+            }
+            if interests.slots.len() >= self.limit() {
+                // Items of sources that are gone do not count.
+                interests.gather(&self.intake);
+                interests.settle(&self.intake);
             }
             if interests.slots.len() >= self.limit() {
                 return Err(Error::NoSpace);
@@ -37,7 +46,10 @@ impl Core {
             if let Some(slot) = interests.slots.get(number) {
                 source.hub().hang(slot.item.clone());
             }
-            if links.as_ref().is_some_and(Links::too_many_paths) {
+            let too_many_paths = links.as_ref().is_some_and(Links::too_many_paths);
+            // What follows runs the user's code: levels, then wakes and drops.
+            drop(links);
+            if too_many_paths {
                 self.take_out(interests, number);
                 return Err(Error::Invalid);
             }

@@ -8,8 +8,9 @@ use crate::sync::{AtomicU32, Ordering};
 use crate::waiters::Wakes;
 use crate::{Events, Interest};
 
-/// Where an item is, as far as the intake goes. Each change is a swap, so that who takes the item out of the intake sees
-/// the level that the notification was about.
+/// Where an item is, as far as the intake goes. Who takes the item out of the intake sees the level that the notification
+/// was about: of the notification that put it there by the intake's word, of later ones because they and who takes it out
+/// swap.
 mod state {
     /// Not in the intake.
     pub(super) const OUT: u32 = 0;
@@ -109,7 +110,13 @@ impl Item {
             return false;
         }
         count(&self.notified);
-        let flags = if self.state.swap(state::IN, Ordering::AcqRel) == state::OUT {
+        // Out of `OUT` only a notification leads, one at a time, or the end of the source, after the last of them. So an
+        // `OUT` that is seen is the newest, and a plain store, which the push publishes, is enough. It pairs with the swap
+        // of `leave_intake`. An `IN` may be an old one: the swap finds out.
+        let flags = if self.state.load(Ordering::Acquire) == state::OUT {
+            self.state.store(state::IN, Ordering::Relaxed);
+            self.core.intake.push(self)
+        } else if self.state.swap(state::IN, Ordering::AcqRel) == state::OUT {
             self.core.intake.push(self)
         } else {
             count(&self.coalesced);

@@ -18,9 +18,8 @@ const MAX_LINKS: usize = 4;
 const MAX_PATHS: [u32; MAX_LINKS + 1] = [u32::MAX, 500, 100, 50, 10];
 
 /// The lock of all links, and what is reachable through the one that is about to be made.
-pub(crate) struct Links {
-    /// The sources that are not event polls.
-    sources: Vec<Arc<Node>>,
+pub(crate) struct Links<'a> {
+    below: &'a [Arc<Node>],
     _alone: lock::Guard,
 }
 
@@ -49,28 +48,28 @@ mod lock {
     }
 }
 
-impl Links {
+impl<'a> Links<'a> {
     /// Whether `outer` may watch `source`. If so, nobody else makes links as long as the result lives.
-    pub(crate) fn check(outer: &Core, source: SourceRef<'_>) -> Result<Self> {
+    /// What is reachable goes to `below`, which is to be dropped when nothing is locked any more.
+    pub(crate) fn check(outer: &Core, source: SourceRef<'_>, below: &'a mut Vec<Arc<Node>>) -> Result<Self> {
         let alone = lock::lock();
-        let mut sources = Vec::new();
         if let Some(inner) = source.hub().poll() {
-            let mut walk = Downward { from: outer, seen: BTreeMap::new(), sources: Vec::new() };
-            let below = walk.links(inner, 0).ok_or(Error::Loop)?;
+            let mut walk = Downward { from: outer, seen: BTreeMap::new(), below };
+            let links_below = walk.links(inner, 0).ok_or(Error::Loop)?;
             let above = links_above(outer, &mut BTreeMap::new());
-            if below + 1 + above > MAX_LINKS {
+            if links_below + 1 + above > MAX_LINKS {
                 return Err(Error::Loop);
             }
-            sources = walk.sources;
         } else {
-            sources.push(source.share());
+            below.push(source.share());
         }
-        Ok(Self { sources, _alone: alone })
+        Ok(Self { below, _alone: alone })
     }
 
     /// Whether now, with the new link, a source has more ways upward than it may.
     pub(crate) fn too_many_paths(&self) -> bool {
-        self.sources.iter().any(|source| !within_limits(&watching(source), 0, &mut [0; MAX_LINKS + 1]))
+        let mut sources = self.below.iter().filter(|source| source.hub.poll().is_none());
+        sources.any(|source| !within_limits(&watching(source), 0, &mut [0; MAX_LINKS + 1]))
     }
 }
 
@@ -81,7 +80,8 @@ fn address(core: &Core) -> usize {
 struct Downward<'a> {
     from: &'a Core,
     seen: BTreeMap<usize, usize>,
-    sources: Vec<Arc<Node>>,
+    /// All that was reached, event polls too.
+    below: &'a mut Vec<Arc<Node>>,
 }
 
 impl Downward<'_> {
@@ -90,13 +90,16 @@ impl Downward<'_> {
         if let Some(links) = self.seen.get(&address(core)) {
             return Some(*links);
         }
-        let below: Vec<_> = core.interests.lock().slots.iter().map(|slot| slot.source.clone()).collect();
+        let first = self.below.len();
+        {
+            let interests = core.interests.lock();
+            let alive = interests.slots.iter().filter(|slot| !slot.item.is_dead());
+            self.below.extend(alive.map(|slot| slot.source.clone()));
+        }
         let mut longest = 0;
-        for source in below {
-            let Some(inner) = source.hub.poll() else {
-                self.sources.push(source);
-                continue;
-            };
+        for place in first..self.below.len() {
+            let source = self.below[place].clone();
+            let Some(inner) = source.hub.poll() else { continue };
             if core::ptr::eq(&**inner, self.from) || depth > MAX_LINKS {
                 return None;
             }

@@ -33,6 +33,9 @@ pub trait Parking: Send + Sync {
     fn now(&self) -> Duration;
 
     /// Marks the calling thread as one that is inside an event poll. `false`: it already was, and stays so.
+    ///
+    /// Only asked without the feature `std`; with it the crate has a mark of its own. All parkings of a program must share
+    /// one mark, since event polls of different parkings may be in each other.
     fn enter(&self) -> bool;
 
     /// Takes the mark away.
@@ -62,28 +65,38 @@ impl Place {
 }
 
 /// The mark of [`Parking::enter`], for as long as this lives.
-pub(crate) struct Inside(Place);
+pub(crate) struct Inside(#[cfg(not(all(feature = "std", not(loom))))] Place);
 
 impl Inside {
+    #[cfg(all(feature = "std", not(loom)))]
+    #[inline]
+    fn of(_: Place) -> Self {
+        Self()
+    }
+
+    #[cfg(not(all(feature = "std", not(loom))))]
+    fn of(place: Place) -> Self {
+        Self(place)
+    }
+
     #[inline]
     pub(crate) fn enter(place: Place) -> Result<Self> {
-        let entered = match place {
-            #[cfg(all(feature = "std", not(loom)))]
-            Place::Futex => Futex.enter(),
-            Place::Own(parking) => parking.enter(),
-        };
-        if entered { Ok(Self(place)) } else { Err(Error::Deadlock) }
+        // One mark for all parkings: event polls of different ones may be in each other.
+        #[cfg(all(feature = "std", not(loom)))]
+        let entered = Futex.enter();
+        #[cfg(not(all(feature = "std", not(loom))))]
+        let entered = place.parking().enter();
+        if entered { Ok(Self::of(place)) } else { Err(Error::Deadlock) }
     }
 }
 
 impl Drop for Inside {
     #[inline]
     fn drop(&mut self) {
-        match self.0 {
-            #[cfg(all(feature = "std", not(loom)))]
-            Place::Futex => Futex.leave(),
-            Place::Own(parking) => parking.leave(),
-        }
+        #[cfg(all(feature = "std", not(loom)))]
+        Futex.leave();
+        #[cfg(not(all(feature = "std", not(loom))))]
+        self.0.parking().leave();
     }
 }
 

@@ -137,18 +137,10 @@ impl Waiters {
     /// Sleeps until somebody wakes this thread, or until `deadline`; not at all if there may be something to report.
     pub(crate) fn sleep(&self, intake: &Intake, place: Place, deadline: Option<Duration>) -> Slept {
         let mut sleepers = self.sleepers.lock();
-        let word = intake.announce_sleeper();
-        let look = Slept::Look { timed_out: false, interrupted: false };
-        if Intake::may_have_events(word) {
-            return look;
-        }
-        if word & CLOSED != 0 {
-            return Slept::Closed;
-        }
-        if word & WAKE != 0 {
-            // If somebody else took it first, this is a turn of the loop for nothing.
-            let interrupted = intake.clear(WAKE) & WAKE != 0;
-            return Slept::Look { timed_out: false, interrupted };
+        if let Some(awake) = Self::stay_awake(intake) {
+            drop(sleepers);
+            self.deliver_now(intake);
+            return awake;
         }
         let waiter = sleepers.spare(place);
         sleepers.stack.push(waiter.clone());
@@ -178,6 +170,22 @@ impl Waiters {
                 timed_out: ended == Parked::TimedOut,
                 interrupted: why == INTERRUPTED || ended == Parked::Interrupted,
             },
+        }
+    }
+
+    /// Announces a sleeper, unless there is a reason not to sleep. With the sleepers locked.
+    fn stay_awake(intake: &Intake) -> Option<Slept> {
+        let word = intake.announce_sleeper();
+        if Intake::may_have_events(word) {
+            Some(Slept::Look { timed_out: false, interrupted: false })
+        } else if word & CLOSED != 0 {
+            Some(Slept::Closed)
+        } else if word & WAKE != 0 {
+            // If somebody else took it first, this is a turn of the loop for nothing.
+            let interrupted = intake.clear(WAKE) & WAKE != 0;
+            Some(Slept::Look { timed_out: false, interrupted })
+        } else {
+            None
         }
     }
 

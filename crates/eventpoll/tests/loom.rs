@@ -13,34 +13,41 @@ use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::sync::{Condvar, Mutex};
 use loom::thread;
 
+/// A thread that sleeps on a word, and what wakes it.
+type Sleeper = (usize, Arc<Condvar>);
+
 loom::lazy_static! {
-    static ref SLEEPING: (Mutex<()>, Condvar) = (Mutex::new(()), Condvar::new());
+    static ref SLEEPING: Mutex<Vec<Sleeper>> = Mutex::new(Vec::new());
 }
 
 loom::thread_local! {
     static INSIDE: Cell<bool> = Cell::new(false);
 }
 
-/// Sleeps on a condition variable, so that loom sees a wake-up that never comes as a deadlock. Time is over at once:
-/// whatever happens before that is up to the order of the threads.
+/// Sleeps on a condition variable of the word's own, so that loom sees a wake-up that never comes, or comes to another
+/// word, as a deadlock. Time is over at once: whatever happens before that is up to the order of the threads.
 struct Model;
 
 impl Parking for Model {
     fn wait(&self, word: &AtomicU32, expected: u32, timeout: Option<Duration>) -> Parked {
-        let guard = SLEEPING.0.lock().unwrap();
+        let mut sleeping = SLEEPING.lock().unwrap();
         if word.load(Ordering::Acquire) != expected {
             return Parked::Woken;
         }
         if timeout.is_some() {
             return Parked::TimedOut;
         }
-        drop(SLEEPING.1.wait(guard).unwrap());
+        let woken = Arc::new(Condvar::new());
+        sleeping.push((address(word), woken.clone()));
+        drop(woken.wait(sleeping).unwrap());
         Parked::Woken
     }
 
-    fn wake(&self, _: &AtomicU32) {
-        let _guard = SLEEPING.0.lock().unwrap();
-        SLEEPING.1.notify_all();
+    fn wake(&self, word: &AtomicU32) {
+        let mut sleeping = SLEEPING.lock().unwrap();
+        if let Some(place) = sleeping.iter().position(|(other, _)| *other == address(word)) {
+            sleeping.remove(place).1.notify_one();
+        }
     }
 
     fn now(&self) -> Duration {
@@ -54,6 +61,10 @@ impl Parking for Model {
     fn leave(&self) {
         INSIDE.with(|inside| inside.set(false));
     }
+}
+
+fn address(word: &AtomicU32) -> usize {
+    std::ptr::from_ref(word).addr()
 }
 
 const NOW: Option<Duration> = Some(Duration::ZERO);

@@ -18,6 +18,7 @@ ours_alone!(
     an_inner_event_poll_while_its_source_notifies,
     both_ends_of_a_pipe_at_once,
     a_delete_while_the_source_notifies,
+    a_source_that_is_gone_does_not_count_in_the_limit,
     state_is_dropped_when_nobody_can_look_at_it,
 );
 
@@ -136,6 +137,18 @@ fn a_delete_while_the_source_notifies() {
         assert_eq!((poll.wait(&mut out, NOW), out[0].token), (Ok(1), 2), "an old notification is not the new item's");
         assert_eq!(poll.wait(&mut out, NOW), Ok(0));
     }
+}
+
+fn a_source_that_is_gone_does_not_count_in_the_limit() {
+    let (poll, source, third) = (EventPoll::new(), OwnSource::watched(Events::empty()), Event::new(0));
+    let mut victim = Some(Event::new(0));
+    poll.set_limit(2);
+    poll.add(victim.as_ref().unwrap(), Interest::IN, 1).unwrap();
+    // Dropped with the event poll locked, and nothing gathers after it.
+    source.hook(move || drop(victim.take()));
+    poll.add(&source, Interest::IN, 2).unwrap();
+    assert_eq!(poll.add(&third, Interest::IN, 3), Ok(()));
+    assert_eq!(poll.add(&Event::new(0), Interest::IN, 4), Err(Error::NoSpace));
 }
 
 /// Counts how many of its kind were dropped.
