@@ -60,7 +60,7 @@ pub(super) unsafe fn reap(process: &Process, context: &Content, wanted: &Wanted)
         taken.take_queued()?;
     }
     if !taken.is_enough() && context.is_in_engine() {
-        process.engine.watch_writes(|| taken.take_queued().is_err() || taken.is_enough());
+        process.engine.watch_copies(|| taken.take_queued().is_err() || taken.is_enough());
     }
     let is_enough = taken.is_enough();
     // SAFETY: by contract.

@@ -211,7 +211,7 @@ unsafe fn take_admitted(
         return Ok(Taken::Inline);
     }
     // SAFETY: passed on to the caller.
-    match unsafe { inline::attempt(operation, process.engine.write_split()) } {
+    match unsafe { inline::attempt(operation, process.engine.copy_split()) } {
         Attempt::Done(outcome) => {
             refused(outcome)?;
             finish(context, address, block, &operation, outcome, started, belongings);

@@ -94,7 +94,7 @@ fn submit_all(list: &[*mut Aiocb], group: Option<&Arc<Group>>, accepted: &mut us
 
 fn wait(group: &Group) -> Result<(), Errno> {
     let left = group.left();
-    if process::existing().is_some_and(|process| process.engine.watch_writes(|| left.load(Ordering::SeqCst) == 0)) {
+    if process::existing().is_some_and(|process| process.engine.watch_copies(|| left.load(Ordering::SeqCst) == 0)) {
         return Ok(());
     }
     if let Some(process) = process::existing()

@@ -116,7 +116,7 @@ fn submit(block: &Aiocb, operation: Operation, manner: Manner) -> Result<(), Err
     let started = Counters::current().is_timed().then(Instant::now);
     let attempt = match refused_length(block, &operation) {
         // SAFETY: the buffer is the program's, valid until the request ends, or the kernel answers EFAULT.
-        None => unsafe { inline::attempt(operation, process.engine.write_split()) },
+        None => unsafe { inline::attempt(operation, process.engine.copy_split()) },
         Some(outcome) => Attempt::Done(outcome),
     };
     let result = match attempt {

@@ -86,7 +86,7 @@ fn suspend_list(list: &[*const Aiocb], timeout: *const libc::timespec) -> Result
 /// Whether a wait that does not sleep sees an end. Not for lists that take long to look through.
 fn is_done_soon(process: Option<&Process>, list: &[*const Aiocb]) -> bool {
     const SHORT: usize = 256;
-    list.len() <= SHORT && process.is_some_and(|process| process.engine.watch_writes(|| is_any_done(list)))
+    list.len() <= SHORT && process.is_some_and(|process| process.engine.watch_copies(|| is_any_done(list)))
 }
 
 fn block_of<'a>(block: *const Aiocb) -> Option<&'a Aiocb> {

@@ -80,7 +80,7 @@ fn kind_key(kind: Kind) -> &'static str {
 fn route_key(route: Route) -> &'static str {
     match route {
         Route::Inline => "inline",
-        Route::Writer => "writer",
+        Route::Copier => "copier",
         Route::OwnRing => "own_ring",
         Route::EngineRing => "engine_ring",
         Route::ThreadPool => "thread_pool",

@@ -37,8 +37,8 @@ pub(crate) fn assert_clean(driver: &str, report: &Value, done: &Output) {
     let sum = |field: &str| kinds.values().filter_map(|kind| kind[field].as_u64()).sum::<u64>();
     assert!(sum("submitted") > 0, "no request came through: {report:#}\n{}", told(done));
     assert_eq!(sum("completed"), sum("submitted"), "{report:#}");
-    // What is done in the call itself, or by the writer, needs no driver.
-    let no_driver = ["inline", "writer"].iter().filter_map(|route| report["routes"][route].as_u64()).sum::<u64>();
+    // What is done in the call itself, or by the copier, needs no driver.
+    let no_driver = ["inline", "copier"].iter().filter_map(|route| report["routes"][route].as_u64()).sum::<u64>();
     let has_queued = no_driver != sum("submitted");
     for one in ["uring", "epoll"] {
         assert_eq!(report["driver"][one], driver == one && has_queued, "{report:#}");

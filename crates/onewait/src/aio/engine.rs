@@ -2,10 +2,12 @@
 //!
 //! Three ways, in the order of their cost: in the caller's thread ([`attempt`](super::inline::attempt)); by a ring that
 //! the only thread of a process owns; by the driver, with its threads. The engine goes from the second to the third once,
-//! when the process stops being what the second needs, and never back. Beside all of them stands the writer, which takes
-//! writes off the caller's hands that would have gone the first way.
+//! when the process stops being what the second needs, and never back. Beside all of them stands the copier, which takes
+//! requests off the caller's hands that would have gone the first way.
 
 use super::busy::Busy;
+use super::copier::Copier;
+use super::copy_split::CopySplit;
 use super::drivers::Drivers;
 use super::hints;
 use super::own_ring::{OwnRing, OwnWait};
@@ -13,8 +15,6 @@ use super::payload::{Payload, Waiters};
 use super::request::{Request, Target, Verdict};
 use super::ring_core::Table;
 use super::slots::{Key, Slots};
-use super::write_split::WriteSplit;
-use super::writer::Writer;
 use crate::counters::{Counters, Event, Route};
 use crate::driver::operation::Operation;
 use crate::driver::uring::Ring;
@@ -42,10 +42,10 @@ pub struct Engine<P: Payload> {
     phase: AtomicU8,
     own: OnceLock<OwnRing<P>>,
     drivers: Arc<Drivers<P>>,
-    split: Arc<WriteSplit>,
-    writer: OnceLock<Writer<P>>,
-    /// Held while the writer is started, with signals held back.
-    starting_writer: Mutex<()>,
+    split: Arc<CopySplit>,
+    copier: OnceLock<Copier<P>>,
+    /// Held while the copier is started, with signals held back.
+    starting_copier: Mutex<()>,
 }
 
 /// A request on its way into the engine.
@@ -82,15 +82,15 @@ impl<P: Payload> Engine<P> {
             choice,
             phase: AtomicU8::new(FRESH),
             own: OnceLock::new(),
-            split: Arc::new(WriteSplit::new()),
-            writer: OnceLock::new(),
-            starting_writer: Mutex::new(()),
+            split: Arc::new(CopySplit::new()),
+            copier: OnceLock::new(),
+            starting_copier: Mutex::new(()),
         }
     }
 
-    /// Who does which writes: for [`attempt`](super::inline::attempt).
+    /// Who copies what: for [`attempt`](super::inline::attempt).
     #[inline]
-    pub fn write_split(&self) -> &WriteSplit {
+    pub fn copy_split(&self) -> &CopySplit {
         &self.split
     }
 
@@ -125,12 +125,12 @@ impl<P: Payload> Engine<P> {
         flush: bool,
     ) -> Result<(), (Errno, Option<P>)> {
         let Submission { mut operation, before, started, payload } = submission;
-        if operation.for_writer && self.writer().is_none() {
-            operation.for_writer = false;
+        if operation.for_copier && self.copier().is_none() {
+            operation.for_copier = false;
         }
         let is_shared = self.phase.load(Ordering::Acquire) == SHARED;
         let matters = !is_shared || operation.is_write() || operation.is_sync() || operation.is_stream();
-        let is_known = operation.for_writer
+        let is_known = operation.for_copier
             || operation.file != FileId::UNKNOWN
             || (operation.is_read() && operation.kind_of_file == FileKind::Storage);
         if matters && !is_known {
@@ -141,8 +141,8 @@ impl<P: Payload> Engine<P> {
         if let Some(body) = unsafe { self.slots.body(key) } {
             *body = Some(Request::new(operation, payload, before, started));
         }
-        if operation.for_writer && standing == Standing::Public && !is_shared {
-            // The writer's telling of the end may make a thread for the program: an own ring goes before that, here.
+        if operation.for_copier && standing == Standing::Public && !is_shared {
+            // The copier's telling of the end may make a thread for the program: an own ring goes before that, here.
             let _masked = MaskedSignals::new();
             self.leave_own_ring();
         }
@@ -166,15 +166,15 @@ impl<P: Payload> Engine<P> {
     }
 
     fn route(&self, key: Key, operation: &Operation, may_own: bool, flush: bool) -> Result<Route, Errno> {
-        if operation.for_writer
-            && let Some(writer) = self.writer()
+        if operation.for_copier
+            && let Some(copier) = self.copier()
         {
             self.busy.add(operation.fd);
-            writer.push(key);
-            return Ok(Route::Writer);
+            copier.push(key);
+            return Ok(Route::Copier);
         }
         if operation.is_sync() {
-            // It covers what the writer has.
+            // It covers what the copier has.
             self.split.drain();
         }
         if self.phase.load(Ordering::Acquire) != SHARED {
@@ -190,24 +190,24 @@ impl<P: Payload> Engine<P> {
         self.drivers.submit(key, operation, flush)
     }
 
-    /// The writer, started if need be; `None` if there is none to be had: then nothing is meant for it any more.
+    /// The copier, started if need be; `None` if there is none to be had: then nothing is meant for it any more.
     #[inline]
-    fn writer(&self) -> Option<&Writer<P>> {
-        self.writer.get().or_else(|| self.start_writer())
+    fn copier(&self) -> Option<&Copier<P>> {
+        self.copier.get().or_else(|| self.start_copier())
     }
 
     #[cold]
-    fn start_writer(&self) -> Option<&Writer<P>> {
+    fn start_copier(&self) -> Option<&Copier<P>> {
         let _masked = MaskedSignals::new();
         let _uncancellable = Uncancellable::new();
-        let _starting = self.starting_writer.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(writer) = self.writer.get() {
-            return Some(writer);
+        let _starting = self.starting_copier.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(copier) = self.copier.get() {
+            return Some(copier);
         }
         let clones =
             (Arc::clone(&self.slots), Arc::clone(&self.busy), Arc::clone(&self.split), Arc::clone(&self.drivers));
-        match Writer::start(clones.0, clones.1, clones.2, clones.3) {
-            Ok(writer) => Some(self.writer.get_or_init(|| writer)),
+        match Copier::start(clones.0, clones.1, clones.2, clones.3) {
+            Ok(copier) => Some(self.copier.get_or_init(|| copier)),
             Err(_) => {
                 self.split.give_up();
                 None
@@ -312,11 +312,11 @@ impl<P: Payload> Engine<P> {
             return None;
         }
         let own = self.own.get().filter(|own| own.is_ours())?;
-        // What the writer has will not show on the ring, and is done soon.
+        // What the copier has will not show on the ring, and is done soon.
         let wait = self.split.wait(deadline);
         own.poll();
         if self.drivers.kind().is_some() {
-            // The writer has handed something on that the ring does not show, either.
+            // The copier has handed something on that the ring does not show, either.
             self.leave_own_ring();
             return None;
         }
@@ -328,10 +328,10 @@ impl<P: Payload> Engine<P> {
         })
     }
 
-    /// Looks again and again, while the writer is at work and for some microseconds at most, whether `is_done`: it nearly
+    /// Looks again and again, while the copier is at work and for some microseconds at most, whether `is_done`: it nearly
     /// always is soon, and a sleep costs more. Async-signal-safe.
     #[inline]
-    pub fn watch_writes(&self, is_done: impl FnMut() -> bool) -> bool {
+    pub fn watch_copies(&self, is_done: impl FnMut() -> bool) -> bool {
         self.split.watch(is_done)
     }
 
@@ -398,7 +398,7 @@ impl<P: Payload> Drop for Engine<P> {
     /// The kernel is done with everything before the memory of the requests goes. (The driver's threads see to theirs.)
     fn drop(&mut self) {
         // It may still hand requests to the driver.
-        drop(self.writer.take());
+        drop(self.copier.take());
         if self.phase.load(Ordering::Acquire) == OWN {
             self.leave_own_ring();
         }

@@ -1,18 +1,19 @@
 //! The shortest way: a request that can be carried out without waiting is, in the caller's own thread.
 //!
 //! A read of what the page cache holds costs 0.2 µs as a system call, less than any hand-over. RWF_NOWAIT makes that
-//! safe: where it would have to wait, it says so, and the request is queued.
+//! safe: where it would have to wait, it says so, and the request is queued. Where all was there lately, another thread
+//! may do a part of the reads (`copy_split.rs`).
 //!
 //! A write of whole pages into the page cache costs 1 µs, a third of what handing it to a kernel thread costs, but ext4
 //! does not take RWF_NOWAIT for it: it can have to wait, when too much of memory is dirty. So that is watched
 //! (`write_policy.rs`). Writes that could raise a signal in the program's thread (SIGPIPE, SIGXFSZ) are not tried.
 
+use super::copy_split::CopySplit;
 use super::hints::{self, Hint};
 use super::payload::Outcome;
 use super::read_policy;
 use super::request;
 use super::write_policy::{self, Watched};
-use super::write_split::WriteSplit;
 use crate::counters::{Counters, Kind, Route};
 use crate::driver::operation::{Code, Operation, STREAM};
 use crate::errno::Errno;
@@ -35,7 +36,7 @@ pub enum Attempt {
 /// # Safety
 /// The operation's pointers are valid for what it does, or invalid in a way that the kernel answers with EFAULT.
 #[inline]
-pub unsafe fn attempt(operation: Operation, split: &WriteSplit) -> Attempt {
+pub unsafe fn attempt(operation: Operation, split: &CopySplit) -> Attempt {
     if !operation.is_read() && !operation.is_write() {
         return Attempt::Queue(operation, 0);
     }
@@ -53,7 +54,7 @@ pub unsafe fn attempt(operation: Operation, split: &WriteSplit) -> Attempt {
 
 /// By what is remembered of the descriptor; `None` if that is nothing, or was wrong.
 #[inline]
-unsafe fn attempt_known(mut operation: Operation, split: &WriteSplit) -> Option<Attempt> {
+unsafe fn attempt_known(mut operation: Operation, split: &CopySplit) -> Option<Attempt> {
     let fd = operation.fd;
     if operation.is_write() {
         // SAFETY: passed on to the caller.
@@ -70,6 +71,11 @@ unsafe fn attempt_known(mut operation: Operation, split: &WriteSplit) -> Option<
     }
     if !hints::recall(fd, Hint::ReadCached) {
         return None;
+    }
+    let is_expected = operation.code == Code::Read && (read_policy::is_steady(fd) || split.is_forced());
+    if is_expected && split.is_for_copier(operation.length) {
+        operation.for_copier = true;
+        return Some(Attempt::Queue(operation, 0));
     }
     // SAFETY: passed on to the caller.
     match unsafe { read_if_promising(operation) } {
@@ -94,7 +100,7 @@ fn still_has_positions(fd: RawFd) -> bool {
 }
 
 /// The same for a descriptor of which nothing is known.
-unsafe fn attempt_unknown(mut operation: Operation, split: &WriteSplit) -> Attempt {
+unsafe fn attempt_unknown(mut operation: Operation, split: &CopySplit) -> Attempt {
     let flags = match sys::status_flags(operation.fd) {
         Ok(flags) => flags,
         Err(errno) => return Attempt::Done(Err(errno)),
@@ -142,6 +148,8 @@ unsafe fn attempt_unknown(mut operation: Operation, split: &WriteSplit) -> Attem
         None => !is_storage && !sys::seekable(operation.fd),
     };
     if is_stream {
+        // The copier may still have earlier requests of this number, from when it was a file's: they go on before this one.
+        split.drain();
         make_stream(&mut operation, flags);
     }
     Attempt::Queue(operation, 0)
@@ -165,7 +173,7 @@ fn make_stream(operation: &mut Operation, flags: i32) {
 /// Fills in what is to be known of a descriptor that was taken for a file's, and has no positions.
 pub(super) fn describe_stream(operation: &mut Operation) {
     hints::forget(operation.fd);
-    operation.for_writer = false;
+    operation.for_copier = false;
     (operation.kind_of_file, operation.file) = sys::identify(operation.fd);
     make_stream(operation, sys::status_flags(operation.fd).unwrap_or(0));
 }
@@ -179,15 +187,15 @@ pub fn count(kind: Kind, outcome: Outcome, started: Option<Instant>) {
 /// Writes whole pages into the page cache, if that is likely to need no waiting. `None` if not; `is_cached` is asked last,
 /// and says whether the descriptor is one for it.
 #[inline]
-unsafe fn write_now(operation: &Operation, split: &WriteSplit, is_cached: impl FnOnce() -> bool) -> Option<Attempt> {
+unsafe fn write_now(operation: &Operation, split: &CopySplit, is_cached: impl FnOnce() -> bool) -> Option<Attempt> {
     let is_whole = (operation.offset as u64 | u64::from(operation.length)).is_multiple_of(PAGE);
     let is_plain = operation.code == Code::Write && operation.rw_flags == 0;
     let is_candidate = is_plain && is_whole && write_policy::allows(operation.length);
     if !is_candidate || !is_cached() || sys::has_size_limit() {
         return None;
     }
-    if split.is_for_writer(operation.length) {
-        return Some(Attempt::Queue(Operation { for_writer: true, ..*operation }, 0));
+    if split.is_for_copier(operation.length) {
+        return Some(Attempt::Queue(Operation { for_copier: true, ..*operation }, 0));
     }
     let watched = Watched::begin();
     // SAFETY: the operation's buffer is valid by the caller's contract.
@@ -201,7 +209,8 @@ unsafe fn write_now(operation: &Operation, split: &WriteSplit, is_cached: impl F
 const PAGE: u64 = 4096;
 
 /// What a read without waiting found.
-enum Found {
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Found {
     /// Something, or an error: the read is done, at least in part.
     Attempt(Attempt),
     /// Nothing that is there already.
@@ -221,8 +230,12 @@ unsafe fn read_if_promising(operation: Operation) -> Option<Found> {
     is_candidate.then(|| unsafe { read_now(operation) })
 }
 
+/// Reads what is there.
+///
+/// # Safety
+/// The operation's buffer is valid, or invalid in a way that the kernel answers with EFAULT.
 #[inline]
-unsafe fn read_now(mut operation: Operation) -> Found {
+pub(super) unsafe fn read_now(mut operation: Operation) -> Found {
     let mut before = 0;
     loop {
         let vector =

@@ -3,12 +3,15 @@
 //! The way of a request: [`inline::attempt`] tries to carry it out at once. What has to wait gets a slot and a key
 //! ([`Engine::reserve`]) and goes to the driver ([`Engine::submit`]): through the submitter's own ring (`own_ring.rs`), the
 //! engine thread's mailbox and ring (`ring_thread.rs`, `mailbox.rs`; both work on a `ring_core.rs`), or the `epoll` driver
-//! (`epoll_core.rs`; which of these two, `drivers.rs` finds out). Some writes are for a thread that only writes
-//! (`writer.rs`). What has to wait for other requests is held back (`order.rs`). At its end the [`Payload`] is told, and
+//! (`epoll_core.rs`; which of these two, `drivers.rs` finds out). What only copies pages may be done by
+//! a thread beside the submitter (`copier.rs`). What has to wait for other requests is held back (`order.rs`). At its end the [`Payload`] is told, and
 //! the slot is given back.
 
 mod answers;
 mod busy;
+mod copier;
+mod copy_split;
+mod copy_trial;
 mod drivers;
 mod engine;
 mod epoll_core;
@@ -25,14 +28,11 @@ mod ring_core;
 mod ring_thread;
 mod slots;
 mod write_policy;
-mod write_split;
-mod write_trial;
-mod writer;
 
+pub use copy_split::CopySplit;
 pub use engine::{Engine, Standing, Submission};
 pub use hints::forget_all as forget_hints;
 pub use own_ring::OwnWait;
 pub use payload::{Outcome, Payload, Waiters};
 pub use request::{Target, Verdict};
 pub use slots::{CAPACITY, Key};
-pub use write_split::WriteSplit;

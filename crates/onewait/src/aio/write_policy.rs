@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// A write during which so much time passed may have been made to wait.
 const SLOW: u64 = 8;
-/// After a write that waited none is tried for so many times as long as it took: so at most a twentieth of a writer's time
+/// After a write that waited none is tried for so many times as long as it took: so at most a twentieth of a thread's time
 /// is spent waiting.
 const REST: u64 = 20;
 /// Writes that are looked at more closely after a slow one: those who write too much are made to wait every few dozen

@@ -60,8 +60,8 @@ impl Kind {
 pub enum Route {
     /// In the caller's own thread, by one system call that could not block.
     Inline,
-    /// By a thread that writes into the page cache beside the caller's.
-    Writer,
+    /// By a thread that copies to and from the page cache beside the caller's.
+    Copier,
     /// By a ring that the submitting thread owns and reaps itself.
     OwnRing,
     /// By the ring of the engine thread.
@@ -78,7 +78,7 @@ impl Route {
     /// All routes, in the order in which reports list them.
     pub const ALL: [Route; 7] = [
         Route::Inline,
-        Route::Writer,
+        Route::Copier,
         Route::OwnRing,
         Route::EngineRing,
         Route::ThreadPool,
@@ -90,7 +90,7 @@ impl Route {
     pub fn name(self) -> &'static str {
         match self {
             Route::Inline => "inline",
-            Route::Writer => "writer",
+            Route::Copier => "copier",
             Route::OwnRing => "own ring",
             Route::EngineRing => "engine ring",
             Route::ThreadPool => "thread pool",

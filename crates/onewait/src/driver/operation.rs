@@ -55,8 +55,8 @@ pub struct Operation {
     pub direct: bool,
     /// A write that goes to the end of the file, whatever `offset` says (O_APPEND).
     pub append: bool,
-    /// A write of whole pages into the page cache that the engine's writer is to do.
-    pub for_writer: bool,
+    /// A transfer to or from the page cache that the engine's copier is to do.
+    pub for_copier: bool,
     /// Which file the descriptor stands for, where that matters: for what is ordered.
     pub file: FileId,
     /// What kind of file that is, where [`Operation::file`] is known.
@@ -77,7 +77,7 @@ impl Operation {
             own_timeout: false,
             direct: false,
             append: false,
-            for_writer: false,
+            for_copier: false,
             file: FileId::UNKNOWN,
             kind_of_file: FileKind::Other,
         }

@@ -84,7 +84,7 @@ impl CompletionQueue {
         let mut in_flight = InFlight::new(request, Arc::clone(&self.finished));
         let attempt = match in_flight.operation() {
             // SAFETY: the operation points to memory of the request, which `in_flight` owns.
-            Ok(operation) => unsafe { inline::attempt(operation, self.aio.shared.engine.write_split()) },
+            Ok(operation) => unsafe { inline::attempt(operation, self.aio.shared.engine.copy_split()) },
             Err(errno) => Attempt::Done(Err(errno)),
         };
         let result = match attempt {

@@ -1,18 +1,20 @@
-//! A thread that writes into the page cache beside the one that submits.
+//! A thread that copies to and from the page cache beside the one that submits.
 //!
-//! Such a write waits for nothing and costs a microsecond or two of a processor, of which a second one can do a part; how
-//! much, and whether at all, [`WriteSplit`] finds out. The writer takes requests in the order in which they were handed to
+//! Such a copy waits for nothing and costs a microsecond or two of a processor, of which a second one can do a part; how
+//! much, and whether at all, [`CopySplit`] finds out. The copier takes requests in the order in which they were handed to
 //! it, and has few of them at a time: whoever needs them done (`fsync`, cancelling, a close) waits for that as it would
-//! have waited had they been written in the call.
+//! have waited had they been copied in the call. A read that would have to wait goes on to the driver: nothing stands
+//! behind a disk here.
 
 use super::busy::Busy;
+use super::copy_split::CopySplit;
 use super::drivers::Drivers;
-use super::inline;
+use super::inline::{self, Attempt, Found};
 use super::payload::{Payload, Waiters};
+use super::request::Request;
 use super::ring_core::Table;
 use super::slots::Key;
 use super::write_policy::Watched;
-use super::write_split::WriteSplit;
 use crate::driver::direct;
 use crate::errno::Errno;
 use crate::sys::{self, Thread};
@@ -20,28 +22,28 @@ use std::hint;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-/// How often the writer looks for work before it sleeps: about 20 microseconds, less than waking it takes.
+/// How often the copier looks for work before it sleeps: about 20 microseconds, less than waking it takes.
 const PATIENCE: u32 = 1000;
 
 struct Shared<P: Payload> {
     slots: Arc<Table<P>>,
     busy: Arc<Busy>,
-    split: Arc<WriteSplit>,
+    split: Arc<CopySplit>,
     /// For what turns out to be no write into the page cache.
     drivers: Arc<Drivers<P>>,
-    /// 1 from before the writer looks into the mailbox for the last time until it wakes; taken back by whoever wakes it.
+    /// 1 from before the copier looks into the mailbox for the last time until it wakes; taken back by whoever wakes it.
     /// Sequentially consistent, with the mailbox's head: one of the two sides sees the other.
     asleep: AtomicU32,
     is_stopping: AtomicBool,
 }
 
-/// The writer, as its users see it.
-pub(super) struct Writer<P: Payload> {
+/// The copier, as its users see it.
+pub(super) struct Copier<P: Payload> {
     shared: Arc<Shared<P>>,
     thread: Option<Thread>,
 }
 
-impl<P: Payload> Writer<P> {
+impl<P: Payload> Copier<P> {
     /// Starts the thread.
     ///
     /// # Errors
@@ -49,17 +51,17 @@ impl<P: Payload> Writer<P> {
     pub(super) fn start(
         slots: Arc<Table<P>>,
         busy: Arc<Busy>,
-        split: Arc<WriteSplit>,
+        split: Arc<CopySplit>,
         drivers: Arc<Drivers<P>>,
-    ) -> Result<Writer<P>, Errno> {
+    ) -> Result<Copier<P>, Errno> {
         let (asleep, is_stopping) = (AtomicU32::new(0), AtomicBool::new(false));
         let shared = Arc::new(Shared { slots, busy, split, drivers, asleep, is_stopping });
         let theirs = Arc::clone(&shared);
-        let thread = sys::spawn(c"onewait-writer", move || theirs.run())?;
-        Ok(Writer { shared, thread: Some(thread) })
+        let thread = sys::spawn(c"onewait-copier", move || theirs.run())?;
+        Ok(Copier { shared, thread: Some(thread) })
     }
 
-    /// Hands a slot with a write in it over. Async-signal-safe.
+    /// Hands a slot with a request in it over. Async-signal-safe.
     #[inline]
     pub(super) fn push(&self, key: Key) {
         self.shared.split.mailbox.push(&self.shared.slots, key);
@@ -67,8 +69,8 @@ impl<P: Payload> Writer<P> {
     }
 }
 
-impl<P: Payload> Drop for Writer<P> {
-    /// Waits until everything that was handed over is written.
+impl<P: Payload> Drop for Copier<P> {
+    /// Waits until everything that was handed over is done, or with the driver.
     fn drop(&mut self) {
         self.shared.is_stopping.store(true, Ordering::SeqCst);
         self.shared.wake();
@@ -99,7 +101,7 @@ impl<P: Payload> Shared<P> {
                 self.rest();
             }
             for key in keys.drain(..) {
-                self.write(key);
+                self.copy(key);
                 self.split.one_done();
             }
         }
@@ -120,30 +122,49 @@ impl<P: Payload> Shared<P> {
         self.asleep.store(0, Ordering::SeqCst);
     }
 
-    fn write(&self, key: Key) {
+    fn copy(&self, key: Key) {
         // SAFETY: the slot was handed to us, and stays ours until the request's end.
         let Some(body) = (unsafe { self.slots.body(key) }) else { return };
         let Some(request) = body else { return };
-        let watched = Watched::begin();
-        // SAFETY: by the contract of `Engine::submit`, until the payload is told, below.
-        let mut result = unsafe { direct::carry_out(&request.operation) };
-        watched.end();
         let fd = request.operation.fd;
-        if result == -libc::ESPIPE {
-            // What was remembered of the descriptor is wrong: nothing was written, and the driver may have to wait.
-            inline::describe_stream(&mut request.operation);
+        let result = if request.operation.is_read() { read(request) } else { write(request) };
+        let result = result.or_else(|| {
+            request.operation.for_copier = false;
             let operation = request.operation;
-            let submitted = self.drivers.submit(key, &operation, true);
-            self.busy.remove(fd);
-            match submitted {
-                Ok(_) => return,
-                Err(errno) => result = -errno.0,
-            }
-        } else {
-            self.busy.remove(fd);
-        }
+            self.drivers.submit(key, &operation, true).err().map(|errno| -errno.0)
+        });
+        // The driver has counted the number, too, if the request is with it.
+        self.busy.remove(fd);
+        let Some(result) = result else { return };
         let Some(request) = body.take() else { return };
         request.end(result, self.slots.find(key).map(|slot| Waiters::of(&slot.waiters)));
         self.slots.give_back(key);
     }
+}
+
+/// The result, or a negative error number; `None` if the request, as it is now, is one for the driver.
+fn read<P>(request: &mut Request<P>) -> Option<i32> {
+    // SAFETY: by the contract of `Engine::submit`, until the payload is told.
+    match unsafe { inline::read_now(request.operation) } {
+        Found::Attempt(Attempt::Done(Ok(count))) => return Some(count as i32),
+        Found::Attempt(Attempt::Done(Err(errno))) => return Some(-errno.0),
+        Found::Attempt(Attempt::Queue(rest, before)) => (request.operation, request.before) = (rest, before),
+        Found::Nothing => {}
+        Found::Stream => inline::describe_stream(&mut request.operation),
+    }
+    None
+}
+
+/// The same.
+fn write<P>(request: &mut Request<P>) -> Option<i32> {
+    let watched = Watched::begin();
+    // SAFETY: by the contract of `Engine::submit`, until the payload is told.
+    let result = unsafe { direct::carry_out(&request.operation) };
+    watched.end();
+    if result == -libc::ESPIPE {
+        // What was remembered of the descriptor is wrong: nothing was written, and the driver may have to wait.
+        inline::describe_stream(&mut request.operation);
+        return None;
+    }
+    Some(result)
 }

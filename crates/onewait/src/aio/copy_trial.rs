@@ -1,6 +1,6 @@
-//! Which way to write is the faster one here and now: tried out, in turns.
+//! Which way to copy pages is the faster one here and now: tried out, in turns.
 //!
-//! Writes are counted in windows, by pages. What a window of one way took, from its first write to the next window's first,
+//! Requests are counted in windows, by pages. What a window of one way took, from its first request to the next window's,
 //! with all that the program did in between, is compared with what one of the other way took; of several windows the
 //! shortest counts, since a program may pause in any. What was better is then done for a while, longer each time that it
 //! wins again.
@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, TryLockError};
 use std::time::Instant;
 
-/// The environment variable by which tests have all such writes done in one way: `always` gives the writer what it can
+/// The environment variable by which tests have all pages copied in one way: `always` gives the copier what it can
 /// take, `never` nothing.
-const WRITER_VARIABLE: &str = "ONEWAIT_WRITER";
+const COPIER_VARIABLE: &str = "ONEWAIT_COPIER";
 
 /// Pages left of a window that does not end.
 const FOR_EVER: u32 = u32::MAX;
@@ -23,17 +23,17 @@ const PAGE: u32 = 4096;
 const WINDOW: u32 = 128;
 /// Pages of the windows in which a way that may be far slower is tried first.
 const SHORT: u32 = 16;
-/// Windows before the first trial: many programs write less.
+/// Windows before the first trial: many programs copy less.
 const FIRST_STAY: u32 = 4;
 /// Windows of the winner between two trials, at first and at most.
 const STAY: u32 = 64;
 const LONGEST_STAY: u32 = 2048;
-/// The writer costs a second processor: it has to be this much faster, in percent.
+/// The copier costs a second processor: it has to be this much faster, in percent.
 const ADVANTAGE: u64 = 10;
 
-/// What a trial consists of: who writes, how many pages, and whether its time counts.
+/// What a trial consists of: who copies, how many pages, and whether its time counts.
 const STEPS: [(Way, u32, bool); 6] = [
-    // Wakes the writer, or starts it.
+    // Wakes the copier, or starts it.
     (Way::Split, SHORT, false),
     (Way::Split, SHORT, true),
     (Way::Split, WINDOW, true),
@@ -42,12 +42,12 @@ const STEPS: [(Way, u32, bool); 6] = [
     (Way::Alone, WINDOW, true),
 ];
 
-/// How writes are done.
+/// How pages are copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
-    /// By the thread that submits them.
+    /// By the thread that submits the request.
     Alone,
-    /// By that thread and the writer.
+    /// By that thread and the copier.
     Split,
 }
 
@@ -71,16 +71,18 @@ struct State {
 /// See the module's page.
 #[derive(Debug)]
 pub(super) struct Trial {
-    /// Whether the writer has a part in this window.
+    /// Whether the copier has a part in this window.
     is_split: AtomicBool,
     /// Pages left of this window. Threads may count at a time, and lose a count: windows need not be exact.
     left: AtomicU32,
+    /// Whether the environment gives the copier everything.
+    pub(super) is_forced: bool,
     /// Taken by whoever ends a window, never waited for.
     state: Mutex<State>,
 }
 
 impl Trial {
-    /// Nothing was tried yet; or, as [`WRITER_VARIABLE`] says, nothing ever is.
+    /// Nothing was tried yet; or, as [`COPIER_VARIABLE`] says, nothing ever is.
     pub(super) fn new() -> Trial {
         let state = State {
             began: None,
@@ -91,16 +93,17 @@ impl Trial {
             stay: STAY,
             best: [u64::MAX; 2],
         };
-        let wish = std::env::var_os(WRITER_VARIABLE);
+        let wish = std::env::var_os(COPIER_VARIABLE);
         let (is_split, left) = match wish.as_deref().and_then(OsStr::to_str) {
             Some("always") => (true, FOR_EVER),
             Some("never") => (false, FOR_EVER),
             _ => (false, 0),
         };
-        Trial { is_split: AtomicBool::new(is_split), left: AtomicU32::new(left), state: Mutex::new(state) }
+        let is_forced = is_split;
+        Trial { is_forced, is_split: AtomicBool::new(is_split), left: AtomicU32::new(left), state: Mutex::new(state) }
     }
 
-    /// Counts a write of so many bytes; whether the writer may have a part in it.
+    /// Counts a request for so many bytes; whether the copier may have a part in it.
     #[inline]
     pub(super) fn next(&self, length: u32) -> bool {
         match self.left.load(Ordering::Relaxed) {
@@ -111,7 +114,7 @@ impl Trial {
         self.is_split.load(Ordering::Relaxed)
     }
 
-    /// From now on writes are done alone.
+    /// From now on the submitters copy alone.
     pub(super) fn give_up(&self) {
         self.is_split.store(false, Ordering::Relaxed);
         self.left.store(FOR_EVER, Ordering::Relaxed);
@@ -138,7 +141,7 @@ impl Trial {
 }
 
 impl State {
-    /// A window has ended that took `time` nanoseconds a page: who writes in the next one, and how many pages.
+    /// A window has ended that took `time` nanoseconds a page: who copies in the next one, and how many pages.
     fn next(&mut self, time: u64) -> (Way, u32) {
         match self.step {
             None => self.go_on(time),
@@ -161,7 +164,7 @@ impl State {
         }
     }
 
-    /// Between trials: begins one when it is time, or when the writer is no longer the help that it was.
+    /// Between trials: begins one when it is time, or when the copier is no longer the help that it was.
     fn go_on(&mut self, time: u64) {
         self.left = self.left.saturating_sub(1);
         if self.winner == Way::Split && time / 2 > self.best[0] {

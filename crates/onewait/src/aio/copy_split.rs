@@ -1,21 +1,24 @@
-//! Who does a write into the page cache: the thread that submits it, or the writer beside it.
+//! Who copies between the program and the page cache: the thread that submits a request, or the copier beside it.
 //!
-//! Neither is always better. A program that has many writes in flight is served faster by two processors; one that waits
+//! Neither is always better. A program that has many requests in flight is served faster by two processors; one that waits
 //! for each is not, nor one whose other threads, or whose neighbours, need the second processor. So both are tried now and
 //! then ([`Trial`]), and what was faster is done.
 
+use super::copy_trial::Trial;
 use super::mailbox::Mailbox;
-use super::write_trial::Trial;
 use crate::sys::{self, Wait};
 use std::hint;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
-/// So many writes the writer has at a time; further ones are the submitter's. Enough to keep it busy, and few enough to
+/// So many requests the copier has at a time; further ones are the submitter's. Enough to keep it busy, and few enough to
 /// be waited for.
 const BACKLOG: u32 = 8;
 
-/// How often a thread that waits for the writer looks before it sleeps.
+/// Longer ones the submitter copies itself: they would be waited for too long.
+const LONGEST: u32 = 64 * 1024;
+
+/// How often a thread that waits for the copier looks before it sleeps.
 const PATIENCE: u32 = 1000;
 
 /// On a cache line of its own: its neighbours are written by other threads.
@@ -23,32 +26,38 @@ const PATIENCE: u32 = 1000;
 #[repr(align(128))]
 struct Apart(AtomicU32);
 
-/// The state of an engine's writes. Counts wrap around.
+/// Who copies what in an engine. Counts wrap around.
 #[derive(Debug)]
-pub struct WriteSplit {
+pub struct CopySplit {
     trial: Trial,
-    /// Writes handed to the writer, which also counts them.
+    /// Requests handed to the copier, which also counts them.
     pub(super) mailbox: Mailbox,
-    /// Writes that the writer has ended, in the order in which they were handed over; written by the writer. Those who wait
+    /// Requests that the copier has ended, in the order in which they were handed over; written by the copier. Those who wait
     /// for it sleep here.
     done: Apart,
     /// How many do.
     sleepers: Apart,
 }
 
-impl WriteSplit {
-    pub(super) fn new() -> WriteSplit {
+impl CopySplit {
+    pub(super) fn new() -> CopySplit {
         let (done, sleepers) = (Apart::default(), Apart::default());
-        WriteSplit { trial: Trial::new(), mailbox: Mailbox::new(), done, sleepers }
+        CopySplit { trial: Trial::new(), mailbox: Mailbox::new(), done, sleepers }
     }
 
-    /// Whether a write of so many bytes is one for the writer.
+    /// Whether a request for so many bytes is one for the copier.
     #[inline]
-    pub(super) fn is_for_writer(&self, length: u32) -> bool {
-        self.trial.next(length) && self.backlog() < BACKLOG
+    pub(super) fn is_for_copier(&self, length: u32) -> bool {
+        length <= LONGEST && self.trial.next(length) && self.backlog() < BACKLOG
     }
 
-    /// There is no writer to be had.
+    /// Whether the copier is to get all that it can take, likely or not to be in the page cache: for tests.
+    #[inline]
+    pub(super) fn is_forced(&self) -> bool {
+        self.trial.is_forced
+    }
+
+    /// There is no copier to be had.
     pub(super) fn give_up(&self) {
         self.trial.give_up();
     }
@@ -58,7 +67,7 @@ impl WriteSplit {
         self.mailbox.pushed().wrapping_sub(self.done.0.load(Ordering::SeqCst))
     }
 
-    /// The writer has ended one.
+    /// The copier has ended one.
     #[inline]
     pub(super) fn one_done(&self) {
         self.done.0.fetch_add(1, Ordering::SeqCst);
@@ -68,7 +77,7 @@ impl WriteSplit {
         }
     }
 
-    /// Looks again and again, while the writer is at work and for some microseconds at most, whether `is_done`.
+    /// Looks again and again, while the copier is at work and for some microseconds at most, whether `is_done`.
     #[inline]
     pub(super) fn watch(&self, mut is_done: impl FnMut() -> bool) -> bool {
         for _ in 0..PATIENCE {
@@ -83,7 +92,7 @@ impl WriteSplit {
         is_done()
     }
 
-    /// Waits until the writer has ended what was handed to it before the call. Async-signal-safe.
+    /// Waits until the copier has ended what was handed to it before the call. Async-signal-safe.
     pub(super) fn wait(&self, deadline: Option<Instant>) -> Wait {
         let last = self.mailbox.pushed();
         let is_done = |done: u32| last.wrapping_sub(done) as i32 <= 0;
