@@ -112,7 +112,7 @@ static void work_in_the_storm(int fd, int64_t ms) {
 TEST(better, signal_storm_with_aio_error_and_aio_return_in_the_handler) {
     int fd = pattern_file("data", 8 * BLOCK);
     start_storm(fd);
-    work_in_the_storm(fd, 1000);
+    work_in_the_storm(fd, 3000);
     stop_storm();
 }
 

@@ -131,7 +131,10 @@ impl<P: Payload> Shared<P> {
         let result = result.or_else(|| {
             request.operation.for_copier = false;
             let operation = request.operation;
-            self.drivers.submit(key, &operation, true).err().map(|errno| -errno.0)
+            let errno = self.drivers.submit(key, &operation, true).err()?;
+            // Better late than not at all, where a disk can be waited for.
+            // SAFETY: by the contract of `Engine::submit`, until the payload is told; no driver took it.
+            Some(if operation.is_stream() { -errno.0 } else { unsafe { direct::carry_out(&operation) } })
         });
         // The driver has counted the number, too, if the request is with it.
         self.busy.remove(fd);
