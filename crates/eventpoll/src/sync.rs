@@ -9,6 +9,10 @@
 //!    watches it.
 //! 4. `Waiters::sleepers`: one an event poll, held for a few instructions.
 //!
+//! Where a store is followed by a load of something else, and another thread does the same the other way round, one of
+//! them must see the other's store. There are two such places; in both the load is a read-modify-write of the intake's
+//! word (`Intake::latest`), which the other thread changes by one: `Waiters::deliver` and `Core::finish_closing`.
+//!
 //! The locks of the sources in the box are taken under the second one, for a level, and held by none of them while it
 //! notifies.
 
