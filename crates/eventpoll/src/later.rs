@@ -12,14 +12,24 @@ use crate::waiters::Wakes;
 #[must_use]
 pub(crate) struct Later {
     pub(crate) wakes: Wakes,
-    pub(crate) removed: Vec<Slot>,
+    /// Nothing most of the time, and then its end is no call.
+    removed: Option<Vec<Slot>>,
 }
 
 impl Later {
     #[inline]
-    pub(crate) fn run(self) {
-        if !self.removed.is_empty() {
-            drop(self.removed);
+    pub(crate) fn drop_all(&mut self, slots: Vec<Slot>) {
+        if !slots.is_empty() {
+            self.removed.get_or_insert_default().extend(slots);
+        }
+    }
+
+    /// By reference: moved, it would be read back as one piece just after it was written in pieces, and a processor waits
+    /// for that.
+    #[inline]
+    pub(crate) fn run(&mut self) {
+        if let Some(removed) = &mut self.removed {
+            drop(core::mem::take(removed));
         }
         self.wakes.fire();
     }

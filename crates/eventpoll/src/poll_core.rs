@@ -73,7 +73,7 @@ impl Core {
         // Closed by a level that ran in `f`, on this thread, which sees its own change. Of another thread's it may see
         // nothing yet: then who calls next sees to it, or the drop of the event poll, which is still to come.
         if self.is_closed() {
-            later.removed.extend(self.empty_if_free());
+            later.drop_all(self.empty_if_free());
         }
         drop(inside);
         later.run();
@@ -89,7 +89,7 @@ impl Core {
     ) -> Result<R> {
         let mut interests = self.interests.lock();
         let result = if self.is_closed() { Err(Error::Closed) } else { f(&mut interests, later) };
-        interests.take_removed(&mut later.removed);
+        interests.give_removed(later);
         result
     }
 
@@ -97,7 +97,7 @@ impl Core {
     /// poll, with that one's interests locked.
     pub(crate) fn level(&self, later: &mut Later) -> Events {
         let level = self.with_interests(later, |interests, later| Ok(self.look(interests, later)));
-        later.removed.extend(self.finish_closing());
+        later.drop_all(self.finish_closing());
         level.unwrap_or(Events::empty())
     }
 
@@ -139,11 +139,12 @@ impl Core {
         };
         let is_there = interests.slots.get(item.slot).is_some_and(|slot| Arc::ptr_eq(&slot.item, item));
         let slot = if is_there { interests.remove(item.slot, &core.intake) } else { None };
-        let mut removed = Vec::new();
-        interests.take_removed(&mut removed);
+        let mut later = Later::default();
+        interests.give_removed(&mut later);
         drop(interests);
-        removed.extend(core.finish_closing());
-        drop((slot, removed));
+        later.drop_all(core.finish_closing());
+        drop(slot);
+        later.run();
     }
 
     /// The end: removes all items, wakes all waiters, and makes all calls fail.

@@ -43,13 +43,13 @@ impl List {
     /// Puts an item that is in no list before another one that is in this list; `NONE`: at the end.
     #[inline]
     pub(crate) fn insert_before(&mut self, slots: &mut Slots, next: u32, number: u32) {
-        let previous = match slots.get_mut(next) {
-            Some(slot) => core::mem::replace(&mut slot.previous, number),
+        let previous = match slots.neighbour(next) {
             None => core::mem::replace(&mut self.last, number),
+            Some(slot) => core::mem::replace(&mut slot.previous, number),
         };
-        match slots.get_mut(previous) {
-            Some(slot) => slot.next = number,
+        match slots.neighbour(previous) {
             None => self.first = number,
+            Some(slot) => slot.next = number,
         }
         if let Some(slot) = slots.get_mut(number) {
             slot.previous = previous;
@@ -63,13 +63,21 @@ impl List {
         let Some(slot) = slots.get_mut(number) else { return };
         let (previous, next) = (slot.previous, slot.next);
         slot.next = OFF;
-        match slots.get_mut(previous) {
-            Some(slot) => slot.next = next,
+        match slots.neighbour(previous) {
             None => self.first = next,
+            Some(slot) => slot.next = next,
         }
-        match slots.get_mut(next) {
-            Some(slot) => slot.previous = previous,
+        match slots.neighbour(next) {
             None => self.last = previous,
+            Some(slot) => slot.previous = previous,
         }
+    }
+}
+
+impl Slots {
+    /// A short list's ends have no neighbours: that is looked at first.
+    #[inline]
+    fn neighbour(&mut self, number: u32) -> Option<&mut Slot> {
+        if number == NONE { None } else { self.get_mut(number) }
     }
 }

@@ -20,7 +20,7 @@ struct Scan<'a> {
 impl<'a> Scan<'a> {
     #[inline]
     fn begin(core: &'a Core, interests: &'a mut Interests, later: &'a mut Later) -> Self {
-        interests.gather(&core.intake);
+        interests.gather_before(&core.intake, NONE);
         Self { core, interests, later, first_back: NONE }
     }
 }

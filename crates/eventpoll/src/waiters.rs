@@ -38,8 +38,10 @@ impl Wakes {
     /// Wakes them, in the order in which they came. Not under any lock: waking may be a system call, and is the user's
     /// code where the parking is.
     #[inline]
-    pub(crate) fn fire(self) {
-        drop(self);
+    pub(crate) fn fire(&mut self) {
+        if self.last.is_some() {
+            self.fire_in_order();
+        }
     }
 
     #[cold]
@@ -60,9 +62,7 @@ impl Wakes {
 impl Drop for Wakes {
     #[inline]
     fn drop(&mut self) {
-        if self.last.is_some() {
-            self.fire_in_order();
-        }
+        self.fire();
     }
 }
 
