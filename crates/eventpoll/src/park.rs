@@ -126,7 +126,8 @@ mod futex {
     impl Parking for Futex {
         fn wait(&self, word: &AtomicU32, expected: u32, timeout: Option<Duration>) -> Parked {
             // Without a timeout the kernel would restart the call after a handler with SA_RESTART, and the wait would
-            // not end as epoll's does (rule 55); with one it never does.
+            // not end as epoll's does (rule 55); with one it never does. Where no handler runs, as after SIGSTOP and
+            // SIGCONT, it goes on waiting until the same moment, with or without; epoll's wait ends with EINTR there.
             let longest = Timespec { tv_sec: i64::from(i32::MAX), tv_nsec: 0 };
             let relative = match timeout {
                 Some(time) => match i64::try_from(time.as_secs()) {

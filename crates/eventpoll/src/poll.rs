@@ -90,6 +90,9 @@ impl EventPoll {
     /// Errors: [`Invalid`](crate::Error::Invalid) if `out` is empty (rule 48); [`Interrupted`](crate::Error::Interrupted)
     /// by a [`Waker`] or, with the futex, by a handled signal (rule 55); [`Closed`](crate::Error::Closed);
     /// [`Deadlock`](crate::Error::Deadlock) inside a source's level.
+    ///
+    /// One deviation from rule 55: the kernel's wait also fails with EINTR when its process was stopped and goes on
+    /// (SIGSTOP, SIGCONT); this one waits on.
     #[inline]
     pub fn wait(&self, out: &mut [Ready], timeout: Option<Duration>) -> Result<usize> {
         let max = out.len();
