@@ -110,7 +110,7 @@ impl Interests {
         self.put_before(next, newest);
     }
 
-    #[inline]
+    #[inline(always)]
     fn put_before(&mut self, mut next: u32, mut above: u32) {
         // From the newest to the oldest, each before the one that came after it.
         while let Some(number) = above.checked_sub(1) {

@@ -13,10 +13,23 @@ pub(crate) struct List {
     last: u32,
 }
 
+/// Where an item was in the list.
+#[must_use]
+pub(crate) struct Gap {
+    previous: u32,
+    next: u32,
+}
+
 impl Slot {
     #[inline]
     pub(crate) const fn is_listed(&self) -> bool {
         self.next != OFF
+    }
+
+    /// Leaves the list, which is not whole again until it has closed the gap.
+    #[inline]
+    pub(crate) fn leave_list(&mut self) -> Gap {
+        Gap { previous: self.previous, next: core::mem::replace(&mut self.next, OFF) }
     }
 }
 
@@ -61,8 +74,13 @@ impl List {
     #[inline]
     pub(crate) fn remove(&mut self, slots: &mut Slots, number: u32) {
         let Some(slot) = slots.get_mut(number) else { return };
-        let (previous, next) = (slot.previous, slot.next);
-        slot.next = OFF;
+        let gap = slot.leave_list();
+        self.close(slots, gap);
+    }
+
+    /// Joins what was beside an item that left the list.
+    #[inline]
+    pub(crate) fn close(&mut self, slots: &mut Slots, Gap { previous, next }: Gap) {
         match slots.neighbour(previous) {
             None => self.first = next,
             Some(slot) => slot.next = next,

@@ -59,7 +59,8 @@ impl Core {
                     if slot.item.is_dead() { Events::empty() } else { slot.source.level(interest, scan.later) };
                 if events.is_empty() {
                     slot.stale = slot.stale.saturating_add(1);
-                    ready.remove(slots, number);
+                    let gap = slot.leave_list();
+                    ready.close(slots, gap);
                     continue;
                 }
                 // What cannot be stored stays where it is, with its edge (rule 50).
@@ -72,7 +73,8 @@ impl Core {
                 if interest.contains(Interest::ONESHOT) {
                     slot.item.set_interest(interest.intersection(Interest::PRIVATE));
                 }
-                ready.remove(slots, number);
+                let gap = slot.leave_list();
+                ready.close(slots, gap);
                 if !interest.intersects(Interest::ONESHOT.union(Interest::EDGE)) {
                     ready.insert_before(slots, NONE, number);
                     scan.first_back = if scan.first_back == NONE { number } else { scan.first_back };
