@@ -5,12 +5,12 @@ use alloc::vec::Vec;
 
 use crate::intake::WATCHED;
 use crate::interests::Interests;
+use crate::later::Later;
 use crate::nesting::Links;
 use crate::park::Inside;
 use crate::poll_core::Core;
 use crate::slots::NONE;
 use crate::source::SourceRef;
-use crate::waiters::Wakes;
 use crate::{Error, Interest, Result};
 
 impl Core {
@@ -30,7 +30,7 @@ impl Core {
         // Held until the link is there, so that no two calls make a circle together.
         let nests = nested || self.intake.load() & WATCHED != 0;
         let links = if nests { Some(Links::check(self, source, &mut below)?) } else { None };
-        self.locked_inside(inside, |interests, wakes| {
+        self.locked_inside(inside, |interests, later| {
             if interests.find(source.hub()).is_some() {
                 return Err(Error::Exists);
             }
@@ -53,13 +53,13 @@ impl Core {
                 self.take_out(interests, number);
                 return Err(Error::Invalid);
             }
-            self.look_at(interests, number, wakes);
+            self.look_at(interests, number, later);
             Ok(())
         })
     }
 
     pub(crate) fn modify(&self, source: SourceRef<'_>, interest: Interest, token: u64) -> Result<()> {
-        self.locked(|interests, wakes| {
+        self.locked(|interests, later| {
             if self.is(source) || interest.contains(Interest::EXCLUSIVE) {
                 return Err(Error::Invalid);
             }
@@ -74,7 +74,7 @@ impl Core {
                 let _watchers = source.hub().lock();
                 slot.item.set_interest(interest.with_always_watched());
             }
-            self.look_at(interests, number, wakes);
+            self.look_at(interests, number, later);
             Ok(())
         })
     }
@@ -91,9 +91,9 @@ impl Core {
     }
 
     /// Asks for the level once; if it is ready, the item goes to the end of the ready list, unless it is there (rule 25).
-    fn look_at(&self, interests: &mut Interests, number: u32, wakes: &mut Wakes) {
+    fn look_at(&self, interests: &mut Interests, number: u32, later: &mut Later) {
         let Some(slot) = interests.slots.get(number) else { return };
-        if slot.source.level(slot.item.interest()).is_empty() {
+        if slot.source.level(slot.item.interest(), later).is_empty() {
             return;
         }
         interests.gather(&self.intake);
@@ -104,7 +104,7 @@ impl Core {
         }
         interests.settle(&self.intake);
         if !listed {
-            self.announce(wakes);
+            self.announce(&mut later.wakes);
         }
     }
 

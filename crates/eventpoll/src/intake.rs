@@ -7,7 +7,7 @@
 use crate::item::Item;
 use crate::sync::{AtomicU64, Ordering};
 
-/// The ready list is not empty, or somebody scans it.
+/// The ready list is not empty.
 pub(crate) const READY: u64 = 1 << 32;
 /// A waiter sleeps.
 pub(crate) const SLEEPERS: u64 = 1 << 33;
@@ -56,16 +56,16 @@ impl Intake {
         }
     }
 
-    /// Takes all items away, newest first in the chain, and sets `READY` in the same step: whoever looks meanwhile must
-    /// not think that there is nothing. Returns the slot of the first, plus one.
+    /// Takes all items away, newest first in the chain, and sets flags in the same step. Returns the slot of the first,
+    /// plus one.
     #[inline]
-    pub(crate) fn take(&self) -> u32 {
+    pub(crate) fn take(&self, flags: u64) -> u32 {
         let mut word = self.word.load(Ordering::Acquire);
         loop {
             if word & TOP == 0 {
                 return 0;
             }
-            match self.word.compare_exchange_weak(word, word & !TOP | READY, Ordering::AcqRel, Ordering::Acquire) {
+            match self.word.compare_exchange_weak(word, word & !TOP | flags, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return top_of(word),
                 Err(now) => word = now,
             }

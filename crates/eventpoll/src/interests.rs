@@ -7,6 +7,7 @@ use hashbrown::HashTable;
 
 use crate::intake::{Intake, READY};
 use crate::item::Item;
+use crate::later::Later;
 use crate::ready_list::{List, OFF};
 use crate::slots::{NONE, Slot, Slots};
 use crate::source::{Hub, Node, SourceId};
@@ -82,24 +83,35 @@ impl Interests {
         self.slots.remove(number)
     }
 
-    /// All items at once.
+    /// All items at once, which may still hang in their sources; and what was to be dropped before.
     pub(crate) fn remove_all(&mut self) -> Vec<Slot> {
         let slots = core::mem::replace(&mut self.slots, Slots::new());
         self.table = HashTable::new();
         self.ready = List::EMPTY;
-        slots.into_used().collect()
+        let mut all = core::mem::take(&mut self.removed);
+        all.extend(slots.into_used());
+        all
     }
 
     /// Puts what was notified at the end of the ready list, in order; what is in it already stays where it is (rule 26).
+    ///
+    /// Whoever looks before `settle` must not think that there is nothing, and sleep: nobody would wake him.
     #[inline]
     pub(crate) fn gather(&mut self, intake: &Intake) {
-        self.gather_before(intake, NONE);
+        let newest = intake.take(READY);
+        self.put_before(NONE, newest);
     }
 
-    /// The same, but before an item that is in the ready list; `NONE`: at the end.
+    /// The same for a scan, which reports it all or wakes somebody at its end, and so need not say `READY` meanwhile. A
+    /// wait of no time beside it may find nothing (rule 60). Before an item that is in the ready list; `NONE`: at the end.
     #[inline]
-    pub(crate) fn gather_before(&mut self, intake: &Intake, mut next: u32) {
-        let mut above = intake.take();
+    pub(crate) fn gather_before(&mut self, intake: &Intake, next: u32) {
+        let newest = intake.take(0);
+        self.put_before(next, newest);
+    }
+
+    #[inline(always)]
+    fn put_before(&mut self, mut next: u32, mut above: u32) {
         // From the newest to the oldest, each before the one that came after it.
         while let Some(number) = above.checked_sub(1) {
             let Some(slot) = self.slots.get_mut(number) else { break };
@@ -136,9 +148,9 @@ impl Interests {
 
     /// Gives away what is to be dropped.
     #[inline]
-    pub(crate) fn take_removed(&mut self, removed: &mut Vec<Slot>) {
+    pub(crate) fn give_removed(&mut self, later: &mut Later) {
         if !self.removed.is_empty() {
-            removed.append(&mut self.removed);
+            later.drop_all(core::mem::take(&mut self.removed));
         }
     }
 

@@ -13,6 +13,7 @@ mod intake;
 mod interest;
 mod interests;
 mod item;
+mod later;
 mod nesting;
 mod park;
 mod poll;

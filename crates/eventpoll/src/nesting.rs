@@ -4,10 +4,9 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::interests::Interests;
+use crate::later::Later;
 use crate::poll_core::Core;
 use crate::source::{Node, Source, SourceRef};
-use crate::waiters::Wakes;
 use crate::{Error, Events, Result};
 
 /// How many links a chain of event polls may have.
@@ -96,6 +95,7 @@ impl Downward<'_> {
             let alive = interests.slots.iter().filter(|slot| !slot.item.is_dead());
             self.below.extend(alive.map(|slot| slot.source.clone()));
         }
+        self.below.extend(core.finish_closing().into_iter().map(|slot| slot.source));
         let mut longest = 0;
         for place in first..self.below.len() {
             let source = self.below[place].clone();
@@ -156,13 +156,11 @@ pub(crate) struct Outside {
 }
 
 impl Source for Outside {
-    /// `IN` and `RDNORM` if a wait would report something (rule 22).
+    /// For whoever asks without being able to take what is left to be done; event polls ask the core.
     fn level(&self) -> Events {
-        let (mut wakes, mut removed) = (Wakes::default(), Vec::new());
-        let look = |interests: &mut Interests, wakes: &mut Wakes| Ok(self.core.look(interests, wakes));
-        let level = self.core.with_interests(&mut wakes, &mut removed, look);
-        drop(removed);
-        wakes.fire();
-        level.unwrap_or(Events::empty())
+        let mut later = Later::default();
+        let level = self.core.level(&mut later);
+        later.run();
+        level
     }
 }

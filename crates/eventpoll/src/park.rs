@@ -25,8 +25,10 @@ pub trait Parking: Send + Sync {
     /// A `wake` on the same word that happens after `word` was found to be `expected` must not be lost.
     fn wait(&self, word: &AtomicU32, expected: u32, timeout: Option<Duration>) -> Parked;
 
-    /// Wakes a thread that sleeps on `word`, if there is one. Called by the thread that notifies, without any of this
-    /// crate's locks, except from [`Waker::wake`](crate::Waker::wake), which may run in a signal handler.
+    /// Wakes a thread that sleeps on `word`, if there is one. Called by the thread that notifies, waits or changes
+    /// something, when it has none of this crate's locks any more. Two exceptions: a [`Source::level`](crate::Source::level)
+    /// that notifies or closes wakes in it, where event polls are locked; and [`Waker::wake`](crate::Waker::wake) may run in
+    /// a signal handler.
     fn wake(&self, word: &AtomicU32);
 
     /// A clock that never goes back. Where it begins does not matter.
@@ -124,7 +126,8 @@ mod futex {
     impl Parking for Futex {
         fn wait(&self, word: &AtomicU32, expected: u32, timeout: Option<Duration>) -> Parked {
             // Without a timeout the kernel would restart the call after a handler with SA_RESTART, and the wait would
-            // not end as epoll's does (rule 55); with one it never does.
+            // not end as epoll's does (rule 55); with one it never does. Where no handler runs, as after SIGSTOP and
+            // SIGCONT, it goes on waiting until the same moment, with or without; epoll's wait ends with EINTR there.
             let longest = Timespec { tv_sec: i64::from(i32::MAX), tv_nsec: 0 };
             let relative = match timeout {
                 Some(time) => match i64::try_from(time.as_secs()) {

@@ -5,6 +5,8 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
+use crate::interests::Interests;
+use crate::later::Later;
 use crate::nesting::Outside;
 use crate::park::{Parking, Place};
 use crate::poll_core::Core;
@@ -18,6 +20,8 @@ use crate::{Events, Interest, Ready, Result, Waker};
 /// Dropping it removes its items. See the [crate's page](crate) for a complete loop.
 pub struct EventPoll {
     outside: Watched<Outside>,
+    /// The outside has it too, but further away.
+    core: Arc<Core>,
 }
 
 impl EventPoll {
@@ -40,17 +44,14 @@ impl EventPoll {
             let core = Arc::new(Core::new(place, outside));
             (core.clone(), Outside { core })
         });
-        Self { outside }
-    }
-
-    fn core(&self) -> &Arc<Core> {
-        &self.outside.core
+        let core = outside.core.clone();
+        Self { outside, core }
     }
 
     /// Lets the event poll have at most this many items (rule 14); those that it has it keeps. At first there is no limit
     /// but that of 32 bits.
     pub fn set_limit(&self, items: usize) {
-        self.core().set_limit(items);
+        self.core.set_limit(items);
     }
 
     /// Watches a source. If it is ready, it is reported by the next wait, whatever the trigger.
@@ -60,7 +61,7 @@ impl EventPoll {
     /// 19, 20); [`Exists`](crate::Error::Exists) (rule 10); [`NoSpace`](crate::Error::NoSpace) (rule 14);
     /// [`Closed`](crate::Error::Closed); [`Deadlock`](crate::Error::Deadlock) inside a source's level.
     pub fn add(&self, source: &(impl AsSource + ?Sized), interest: Interest, token: u64) -> Result<()> {
-        self.core().add(source.as_source(), interest, token)
+        self.core.add(source.as_source(), interest, token)
     }
 
     /// Changes what is watched and the token, which also an event that waits to be reported gets (rule 13). If the source
@@ -70,7 +71,7 @@ impl EventPoll {
     /// [`NotFound`](crate::Error::NotFound) (rule 10); [`Closed`](crate::Error::Closed);
     /// [`Deadlock`](crate::Error::Deadlock) inside a source's level.
     pub fn modify(&self, source: &(impl AsSource + ?Sized), interest: Interest, token: u64) -> Result<()> {
-        self.core().modify(source.as_source(), interest, token)
+        self.core.modify(source.as_source(), interest, token)
     }
 
     /// Watches a source no more. What waited to be reported is not reported (rule 32), but another thread may still have
@@ -79,7 +80,7 @@ impl EventPoll {
     /// Errors: [`NotFound`](crate::Error::NotFound) (rule 10); [`Closed`](crate::Error::Closed);
     /// [`Deadlock`](crate::Error::Deadlock) inside a source's level.
     pub fn delete(&self, source: &(impl AsSource + ?Sized)) -> Result<()> {
-        self.core().delete(source.as_source())
+        self.core.delete(source.as_source())
     }
 
     /// Waits until there is something to report, at most for `timeout` (`None`: for ever), and writes up to `out.len()`
@@ -89,11 +90,14 @@ impl EventPoll {
     /// Errors: [`Invalid`](crate::Error::Invalid) if `out` is empty (rule 48); [`Interrupted`](crate::Error::Interrupted)
     /// by a [`Waker`] or, with the futex, by a handled signal (rule 55); [`Closed`](crate::Error::Closed);
     /// [`Deadlock`](crate::Error::Deadlock) inside a source's level.
+    ///
+    /// One deviation from rule 55: the kernel's wait also fails with EINTR when its process was stopped and goes on
+    /// (SIGSTOP, SIGCONT); this one waits on.
     #[inline]
     pub fn wait(&self, out: &mut [Ready], timeout: Option<Duration>) -> Result<usize> {
         let max = out.len();
         let mut places = out.iter_mut();
-        self.core().wait(max, timeout, |ready| match places.next() {
+        self.core.wait(max, timeout, |ready| match places.next() {
             Some(place) => {
                 *place = ready;
                 true
@@ -109,39 +113,44 @@ impl EventPoll {
     /// `store` is called with the event poll locked; for it the same holds as for
     /// [`Source::level`](crate::Source::level).
     pub fn wait_with(&self, max: usize, timeout: Option<Duration>, store: impl FnMut(Ready) -> bool) -> Result<usize> {
-        self.core().wait(max, timeout, store)
+        self.core.wait(max, timeout, store)
     }
 
     /// Whether a wait would report something: `IN | RDNORM`, or nothing. Drops what is queued but not ready, and consumes
     /// no edge (rule 22). Nothing if it is closed, or inside a source's level.
     #[must_use]
     pub fn poll(&self) -> Events {
-        let core = self.core();
-        core.locked(|interests, wakes| Ok(core.look(interests, wakes))).unwrap_or(Events::empty())
+        let look = |interests: &mut Interests, later: &mut Later| Ok(self.core.look(interests, later));
+        self.core.locked(look).unwrap_or(Events::empty())
     }
 
     /// Something that ends a wait from any thread, and from signal handlers.
     #[must_use]
     pub fn waker(&self) -> Waker {
-        Waker { core: self.core().clone() }
+        Waker { core: self.core.clone() }
     }
 
     /// Ends it for all threads: removes all items, and makes the waits under way and all later calls fail with
     /// [`Closed`](crate::Error::Closed). The kernel has no such call; it lets waiters sleep (rule 47).
+    ///
+    /// Inside a source's level it waits for nobody: then whoever is inside this event poll at the moment removes the items
+    /// on leaving, or else the next call does, at the latest the drop.
     pub fn close(&self) {
-        self.core().close();
+        self.core.close();
     }
 
     /// How many sources are watched.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.core().count()
+    ///
+    /// Errors: [`Closed`](crate::Error::Closed); [`Deadlock`](crate::Error::Deadlock) inside a source's level.
+    pub fn len(&self) -> Result<usize> {
+        self.core.count()
     }
 
     /// Whether no source is watched.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    ///
+    /// Errors: as [`len`](Self::len).
+    pub fn is_empty(&self) -> Result<bool> {
+        self.len().map(|items| items == 0)
     }
 
     /// All items, in no particular order: what is watched, what is ready and why, what was counted. Asks every source
@@ -149,7 +158,7 @@ impl EventPoll {
     ///
     /// Errors: [`Closed`](crate::Error::Closed); [`Deadlock`](crate::Error::Deadlock) inside a source's level.
     pub fn watches(&self) -> Result<Vec<Watch>> {
-        self.core().watches()
+        self.core.watches()
     }
 }
 
@@ -162,7 +171,7 @@ impl Default for EventPoll {
 
 impl Drop for EventPoll {
     fn drop(&mut self) {
-        self.core().close();
+        self.core.close();
     }
 }
 

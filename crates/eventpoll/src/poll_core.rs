@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use crate::intake::{CLOSED, Intake, SLEEPERS, WATCHED};
 use crate::interests::Interests;
 use crate::item::Item;
+use crate::later::Later;
 use crate::park::{Inside, Place};
 use crate::slots::Slot;
 use crate::source::{Node, SourceRef};
@@ -55,7 +56,7 @@ impl Core {
     /// Does something with the interests locked, by a thread that is not inside an event poll already. What it removes
     /// is dropped, and whom it wakes is woken, when nothing is locked any more: both may be the user's code.
     #[inline]
-    pub(crate) fn locked<R>(&self, f: impl FnOnce(&mut Interests, &mut Wakes) -> Result<R>) -> Result<R> {
+    pub(crate) fn locked<R>(&self, f: impl FnOnce(&mut Interests, &mut Later) -> Result<R>) -> Result<R> {
         let inside = Inside::enter(self.place)?;
         self.locked_inside(inside, f)
     }
@@ -65,35 +66,49 @@ impl Core {
     pub(crate) fn locked_inside<R>(
         &self,
         inside: Inside,
-        f: impl FnOnce(&mut Interests, &mut Wakes) -> Result<R>,
+        f: impl FnOnce(&mut Interests, &mut Later) -> Result<R>,
     ) -> Result<R> {
-        let (mut wakes, mut removed) = (Wakes::default(), Vec::new());
-        let result = self.with_interests(&mut wakes, &mut removed, f);
-        drop(inside);
-        if !removed.is_empty() {
-            drop(removed);
+        let mut later = Later::default();
+        let result = self.with_interests(&mut later, f);
+        // Closed by a level that ran in `f`, on this thread, which sees its own change. Of another thread's it may see
+        // nothing yet: then who calls next sees to it, or the drop of the event poll, which is still to come.
+        if self.is_closed() {
+            later.drop_all(self.empty_if_free());
         }
-        wakes.fire();
+        drop(inside);
+        later.run();
         result
     }
 
-    /// The part of it that an outer event poll's scan does too. What it removes goes to `removed`.
+    /// The part of it that an outer event poll's scan does too.
     #[inline]
-    pub(crate) fn with_interests<R>(
+    fn with_interests<R>(
         &self,
-        wakes: &mut Wakes,
-        removed: &mut Vec<Slot>,
-        f: impl FnOnce(&mut Interests, &mut Wakes) -> Result<R>,
+        later: &mut Later,
+        f: impl FnOnce(&mut Interests, &mut Later) -> Result<R>,
     ) -> Result<R> {
         let mut interests = self.interests.lock();
-        let result = if self.is_closed() { Err(Error::Closed) } else { f(&mut interests, wakes) };
-        interests.take_removed(removed);
-        drop(interests);
-        // Closed by the source code that ran in `f`, which could not lock.
-        if self.is_closed() {
-            removed.extend(self.empty_if_free());
-        }
+        let result = if self.is_closed() { Err(Error::Closed) } else { f(&mut interests, later) };
+        interests.give_removed(later);
         result
+    }
+
+    /// As a source: `IN` and `RDNORM` if a wait would report something (rule 22). Asked by the scan of an outer event
+    /// poll, with that one's interests locked.
+    pub(crate) fn level(&self, later: &mut Later) -> Events {
+        let level = self.with_interests(later, |interests, later| Ok(self.look(interests, later)));
+        later.drop_all(self.finish_closing());
+        level.unwrap_or(Events::empty())
+    }
+
+    /// Whoever had the interests locked without a reference to the [`EventPoll`](crate::EventPoll) itself calls this when
+    /// they are free: it may have been dropped meanwhile, in a level, where nobody may wait for the lock.
+    ///
+    /// `close` sets `CLOSED` and then tries to lock; this comes after the unlock and reads the word by a
+    /// read-modify-write. Either that comes after the one of `close`, and sees `CLOSED`; or before, and then the unlock
+    /// happened before the lock was tried, so that `close` had it, or somebody who comes here in turn.
+    pub(crate) fn finish_closing(&self) -> Vec<Slot> {
+        if self.intake.latest() & CLOSED == 0 { Vec::new() } else { self.empty_if_free() }
     }
 
     /// There is something new to report: rules 25 and 69.
@@ -124,10 +139,12 @@ impl Core {
         };
         let is_there = interests.slots.get(item.slot).is_some_and(|slot| Arc::ptr_eq(&slot.item, item));
         let slot = if is_there { interests.remove(item.slot, &core.intake) } else { None };
-        let mut removed = Vec::new();
-        interests.take_removed(&mut removed);
+        let mut later = Later::default();
+        interests.give_removed(&mut later);
         drop(interests);
-        drop((slot, removed));
+        later.drop_all(core.finish_closing());
+        drop(slot);
+        later.run();
     }
 
     /// The end: removes all items, wakes all waiters, and makes all calls fail.
@@ -141,7 +158,7 @@ impl Core {
                 drop(inside);
                 removed
             }
-            // In a source's level: whoever has the interests locked empties them afterwards.
+            // In a source's level: whoever has the interests locked empties them afterwards; see `finish_closing`.
             Err(_) => self.empty_if_free(),
         };
         drop(removed);

@@ -13,10 +13,23 @@ pub(crate) struct List {
     last: u32,
 }
 
+/// Where an item was in the list.
+#[must_use]
+pub(crate) struct Gap {
+    previous: u32,
+    next: u32,
+}
+
 impl Slot {
     #[inline]
     pub(crate) const fn is_listed(&self) -> bool {
         self.next != OFF
+    }
+
+    /// Leaves the list, which is not whole again until it has closed the gap.
+    #[inline]
+    pub(crate) fn leave_list(&mut self) -> Gap {
+        Gap { previous: self.previous, next: core::mem::replace(&mut self.next, OFF) }
     }
 }
 
@@ -43,13 +56,13 @@ impl List {
     /// Puts an item that is in no list before another one that is in this list; `NONE`: at the end.
     #[inline]
     pub(crate) fn insert_before(&mut self, slots: &mut Slots, next: u32, number: u32) {
-        let previous = match slots.get_mut(next) {
-            Some(slot) => core::mem::replace(&mut slot.previous, number),
+        let previous = match slots.neighbour(next) {
             None => core::mem::replace(&mut self.last, number),
+            Some(slot) => core::mem::replace(&mut slot.previous, number),
         };
-        match slots.get_mut(previous) {
-            Some(slot) => slot.next = number,
+        match slots.neighbour(previous) {
             None => self.first = number,
+            Some(slot) => slot.next = number,
         }
         if let Some(slot) = slots.get_mut(number) {
             slot.previous = previous;
@@ -61,15 +74,28 @@ impl List {
     #[inline]
     pub(crate) fn remove(&mut self, slots: &mut Slots, number: u32) {
         let Some(slot) = slots.get_mut(number) else { return };
-        let (previous, next) = (slot.previous, slot.next);
-        slot.next = OFF;
-        match slots.get_mut(previous) {
-            Some(slot) => slot.next = next,
+        let gap = slot.leave_list();
+        self.close(slots, gap);
+    }
+
+    /// Joins what was beside an item that left the list.
+    #[inline]
+    pub(crate) fn close(&mut self, slots: &mut Slots, Gap { previous, next }: Gap) {
+        match slots.neighbour(previous) {
             None => self.first = next,
+            Some(slot) => slot.next = next,
         }
-        match slots.get_mut(next) {
-            Some(slot) => slot.previous = previous,
+        match slots.neighbour(next) {
             None => self.last = previous,
+            Some(slot) => slot.previous = previous,
         }
+    }
+}
+
+impl Slots {
+    /// A short list's ends have no neighbours: that is looked at first.
+    #[inline]
+    fn neighbour(&mut self, number: u32) -> Option<&mut Slot> {
+        if number == NONE { None } else { self.get_mut(number) }
     }
 }

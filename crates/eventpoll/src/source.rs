@@ -7,6 +7,7 @@ use core::ops::Deref;
 use smallvec::SmallVec;
 
 use crate::item::Item;
+use crate::later::Later;
 use crate::poll_core::Core;
 use crate::sync::{ShortGuard, ShortLock};
 use crate::waiters::Wakes;
@@ -127,10 +128,15 @@ pub(crate) struct Node<S: ?Sized = dyn Source> {
 }
 
 impl Node {
-    /// The level, as far as `interest` asks for it.
+    /// The level, as far as `interest` asks for it. An event poll is asked itself, so that it can hand on what it leaves
+    /// to be done.
     #[inline]
-    pub(crate) fn level(&self, interest: Interest) -> Events {
-        self.state.level().intersection(interest.events())
+    pub(crate) fn level(&self, interest: Interest, later: &mut Later) -> Events {
+        let level = match self.hub.poll() {
+            None => self.state.level(),
+            Some(poll) => poll.level(later),
+        };
+        level.intersection(interest.events())
     }
 }
 

@@ -9,6 +9,10 @@
 //!    watches it.
 //! 4. `Waiters::sleepers`: one an event poll, held for a few instructions.
 //!
+//! Where a store is followed by a load of something else, and another thread does the same the other way round, one of
+//! them must see the other's store. There are two such places; in both the load is a read-modify-write of the intake's
+//! word (`Intake::latest`), which the other thread changes by one: `Waiters::deliver` and `Core::finish_closing`.
+//!
 //! The locks of the sources in the box are taken under the second one, for a level, and held by none of them while it
 //! notifies.
 
@@ -21,21 +25,16 @@ pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 /// For what is held while a user's code runs, or for long. Who waits for it sleeps.
 ///
 /// A panic of another thread does not poison it: what it guards is consistent at each point where a user's code may panic.
-#[cfg(any(feature = "std", loom))]
-pub(crate) struct Lock<T>(sleeping::Mutex<T>);
-
-#[cfg(loom)]
-use loom::sync as sleeping;
 #[cfg(all(feature = "std", not(loom)))]
-use std::sync as sleeping;
+pub(crate) struct Lock<T>(std::sync::Mutex<T>);
 
-#[cfg(any(feature = "std", loom))]
-pub(crate) type Guard<'a, T> = sleeping::MutexGuard<'a, T>;
+#[cfg(all(feature = "std", not(loom)))]
+pub(crate) type Guard<'a, T> = std::sync::MutexGuard<'a, T>;
 
-#[cfg(any(feature = "std", loom))]
+#[cfg(all(feature = "std", not(loom)))]
 impl<T> Lock<T> {
     pub(crate) fn new(value: T) -> Self {
-        Self(sleeping::Mutex::new(value))
+        Self(std::sync::Mutex::new(value))
     }
 
     #[inline]
@@ -51,6 +50,9 @@ impl<T> Lock<T> {
         }
     }
 }
+
+#[cfg(loom)]
+pub(crate) use modelled::{Guard, Lock};
 
 // loom must see every lock; without `std` there is only one kind.
 #[cfg(loom)]
@@ -108,6 +110,61 @@ impl spin::relax::RelaxStrategy for Patience {
             std::thread::sleep(core::time::Duration::from_micros(1));
         } else {
             core::hint::spin_loop();
+        }
+    }
+}
+
+/// loom's lock. loom does not interrupt a thread between its last step under a lock and the unlock, but that is where a
+/// `try_lock` can fail for the last time: here both are steps on one atomic.
+#[cfg(loom)]
+mod modelled {
+    use core::ops::{Deref, DerefMut};
+    use loom::sync::atomic::{AtomicU32, Ordering};
+    use loom::sync::{Mutex, MutexGuard};
+    use std::sync::PoisonError;
+
+    pub(crate) struct Lock<T> {
+        value: Mutex<T>,
+        step: AtomicU32,
+    }
+
+    pub(crate) struct Guard<'a, T> {
+        value: MutexGuard<'a, T>,
+        step: &'a AtomicU32,
+    }
+
+    impl<T> Lock<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self { value: Mutex::new(value), step: AtomicU32::new(0) }
+        }
+
+        pub(crate) fn lock(&self) -> Guard<'_, T> {
+            Guard { value: self.value.lock().unwrap_or_else(PoisonError::into_inner), step: &self.step }
+        }
+
+        pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
+            self.step.load(Ordering::Relaxed);
+            Some(Guard { value: self.value.try_lock().ok()?, step: &self.step })
+        }
+    }
+
+    impl<T> Drop for Guard<'_, T> {
+        fn drop(&mut self) {
+            self.step.store(0, Ordering::Relaxed);
+        }
+    }
+
+    impl<T> Deref for Guard<'_, T> {
+        type Target = T;
+
+        fn deref(&self) -> &T {
+            &self.value
+        }
+    }
+
+    impl<T> DerefMut for Guard<'_, T> {
+        fn deref_mut(&mut self) -> &mut T {
+            &mut self.value
         }
     }
 }

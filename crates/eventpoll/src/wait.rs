@@ -29,10 +29,12 @@ impl Core {
                 return Ok(stored);
             }
         }
+        let inside = Inside::enter(self.place)?;
         // With no time to wait, whoever races a notification has to come again (rule 60).
         if timeout == Some(Duration::ZERO) {
             return Ok(0);
         }
+        drop(inside);
         self.wait_asleep(max, timeout, store)
     }
 
@@ -42,7 +44,6 @@ impl Core {
         timeout: Option<Duration>,
         mut store: impl FnMut(Ready) -> bool,
     ) -> Result<usize> {
-        drop(Inside::enter(self.place)?);
         // A time beyond what the clock can say is for ever.
         let deadline = timeout.and_then(|timeout| self.place.now().checked_add(timeout));
         loop {

@@ -38,7 +38,7 @@ impl Wakes {
     /// Wakes them, in the order in which they came. Not under any lock: waking may be a system call, and is the user's
     /// code where the parking is.
     #[inline]
-    pub(crate) fn fire(mut self) {
+    pub(crate) fn fire(&mut self) {
         if self.last.is_some() {
             self.fire_in_order();
         }
@@ -55,6 +55,14 @@ impl Wakes {
             first = waiter.next.lock().take();
             waiter.place.parking().wake(&waiter.word);
         }
+    }
+}
+
+/// So that also a panic of the user's code, on its way out, leaves nobody asleep who was taken off the stack.
+impl Drop for Wakes {
+    #[inline]
+    fn drop(&mut self) {
+        self.fire();
     }
 }
 

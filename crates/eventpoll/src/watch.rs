@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::item::Item;
+use crate::later::Later;
 use crate::poll_core::Core;
 use crate::ready_list::OFF;
 use crate::slots::Slot;
@@ -40,14 +41,14 @@ impl Watch {
         !self.interest.events().is_empty()
     }
 
-    fn of(slot: &Slot) -> Self {
+    fn of(slot: &Slot, later: &mut Later) -> Self {
         let item: &Item = &slot.item;
         let (notified, coalesced) = item.counts();
         Self {
             source: slot.source.hub.id(),
             token: slot.token,
             interest: item.interest(),
-            level: slot.source.level(item.interest()),
+            level: slot.source.level(item.interest(), later),
             queued: slot.next != OFF,
             notified,
             coalesced: coalesced.saturating_add(slot.merged),
@@ -59,19 +60,18 @@ impl Watch {
 
 impl Core {
     pub(crate) fn watches(&self) -> Result<Vec<Watch>> {
-        self.locked(|interests, _| {
+        self.locked(|interests, later| {
             interests.gather(&self.intake);
             interests.settle(&self.intake);
-            Ok(interests.slots.iter().map(Watch::of).collect())
+            Ok(interests.slots.iter().map(|slot| Watch::of(slot, later)).collect())
         })
     }
 
-    pub(crate) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> Result<usize> {
         self.locked(|interests, _| {
             interests.gather(&self.intake);
             interests.settle(&self.intake);
             Ok(interests.slots.len())
         })
-        .unwrap_or(0)
     }
 }

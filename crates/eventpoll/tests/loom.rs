@@ -18,6 +18,20 @@ type Sleeper = (usize, Arc<Condvar>);
 
 loom::lazy_static! {
     static ref SLEEPING: Mutex<Vec<Sleeper>> = Mutex::new(Vec::new());
+    static ref SLEEPS: Condvar = Condvar::new();
+}
+
+/// Until a thread sleeps.
+fn until_asleep() {
+    let mut sleeping = SLEEPING.lock().unwrap();
+    while sleeping.is_empty() {
+        sleeping = SLEEPS.wait(sleeping).unwrap();
+    }
+}
+
+/// Whether a thread sleeps that nobody has woken.
+fn sleeps() -> bool {
+    !SLEEPING.lock().unwrap().is_empty()
 }
 
 loom::thread_local! {
@@ -39,6 +53,7 @@ impl Parking for Model {
         }
         let woken = Arc::new(Condvar::new());
         sleeping.push((address(word), woken.clone()));
+        SLEEPS.notify_all();
         drop(woken.wait(sleeping).unwrap());
         Parked::Woken
     }
@@ -212,7 +227,7 @@ fn delete_and_notify_leave_nothing() {
         poll.delete(&event).unwrap();
         assert_eq!(wait(&poll, NOW), Ok(0));
         writer.join().unwrap();
-        assert_eq!((wait(&poll, NOW), poll.len()), (Ok(0), 0));
+        assert_eq!((wait(&poll, NOW), poll.len()), (Ok(0), Ok(0)));
         poll.add(&event, EDGE, 2).unwrap();
         assert_eq!(wait(&poll, NOW), Ok(1));
     });
@@ -234,7 +249,7 @@ fn the_drop_of_a_source_and_notify_leave_nothing() {
         let other = thread::spawn(move || notifier.notify(Events::IN));
         drop(source);
         other.join().unwrap();
-        assert_eq!((wait(&poll, NOW), poll.len()), (Ok(0), 0));
+        assert_eq!((wait(&poll, NOW), poll.len()), (Ok(0), Ok(0)));
     });
 }
 
@@ -249,7 +264,7 @@ fn the_drop_of_a_source_in_a_wait_leaves_nothing() {
         };
         drop(event);
         other.join().unwrap();
-        assert_eq!((wait(&poll, NOW), poll.len()), (Ok(0), 0));
+        assert_eq!((wait(&poll, NOW), poll.len()), (Ok(0), Ok(0)));
     });
 }
 
@@ -296,6 +311,31 @@ fn a_waker_interrupts_one_wait() {
         assert_eq!(wait(&poll, None), Err(Error::Interrupted));
         other.join().unwrap();
         assert_eq!(wait(&poll, SOON), Ok(0));
+    });
+}
+
+#[test]
+fn a_waker_beside_a_waiter_that_does_not_stay_reaches_one_that_sleeps() {
+    model(|| {
+        let poll = poll_with(&[], EDGE);
+        let sleeper = {
+            let poll = poll.clone();
+            thread::spawn(move || wait(&poll, None))
+        };
+        until_asleep();
+        let waker = poll.waker();
+        let other = thread::spawn(move || {
+            waker.wake();
+            waker.wake();
+        });
+        // This wait may take the first wake-up just before it would sleep, with the second one already there.
+        assert!(matches!(wait(&poll, SOON), Ok(0) | Err(Error::Interrupted)));
+        other.join().unwrap();
+        if sleeps() {
+            assert_eq!(wait(&poll, SOON), Ok(0), "the wake-up was for who sleeps");
+            poll.waker().wake();
+        }
+        assert_eq!(sleeper.join().unwrap(), Err(Error::Interrupted));
     });
 }
 

@@ -18,7 +18,7 @@ pub(crate) struct Stack {
     device: Loopback,
     sockets: SocketSet<'static>,
     /// What is watched of each socket.
-    levels: Vec<(SocketHandle, Watched<Level>)>,
+    levels: Vec<(SocketHandle, Watched<Level>, Amounts)>,
     /// When the stack itself has something to do, such as sending again what was lost.
     pub(crate) timer: Timer,
     began: Instant,
@@ -26,6 +26,13 @@ pub(crate) struct Stack {
 
 /// The level of a socket as it was after the stack's last run. The stack is not `Sync`, so an event poll cannot ask it.
 pub(crate) struct Level(AtomicU32);
+
+/// How much a socket has received and can send: more of either is an edge, also at an unchanged level.
+#[derive(Clone, Copy, Default)]
+struct Amounts {
+    received: usize,
+    room: usize,
+}
 
 impl Source for Level {
     fn level(&self) -> Events {
@@ -63,7 +70,7 @@ impl Stack {
     fn socket(&mut self) -> Socket {
         let buffer = || tcp::SocketBuffer::new(vec![0; 4096]);
         let handle = self.sockets.add(tcp::Socket::new(buffer(), buffer()));
-        self.levels.push((handle, Watched::new(Level(AtomicU32::new(0)))));
+        self.levels.push((handle, Watched::new(Level(AtomicU32::new(0))), Amounts::default()));
         Socket(self.levels.len() - 1)
     }
 
@@ -115,11 +122,23 @@ impl Stack {
         let elapsed = i64::try_from(self.began.elapsed().as_micros()).unwrap_or(i64::MAX);
         let now = smoltcp::time::Instant::from_micros(elapsed);
         self.interface.poll(now, &mut self.device, &mut self.sockets);
-        for (handle, watched) in &self.levels {
-            let new = level(self.sockets.get(*handle));
+        for (handle, watched, amounts) in &mut self.levels {
+            let socket: &tcp::Socket<'_> = self.sockets.get(*handle);
+            let new = level(socket);
             let old = Events::from(watched.0.swap(new.bits(), Ordering::AcqRel));
-            if !old.contains(new) {
-                watched.notify(new - old);
+            let room = socket.send_capacity() - socket.send_queue();
+            let before = std::mem::replace(amounts, Amounts { received: socket.recv_queue(), room });
+            let mut edges = new - old;
+            edges.set(
+                Events::IN,
+                new.contains(Events::IN) && (!old.contains(Events::IN) || amounts.received > before.received),
+            );
+            edges.set(
+                Events::OUT,
+                new.contains(Events::OUT) && (!old.contains(Events::OUT) || amounts.room > before.room),
+            );
+            if !edges.is_empty() {
+                watched.notify(edges);
             }
         }
         // 0 would stop the timer; the shortest time makes it expire at once.

@@ -8,8 +8,8 @@ use crate::{Error, Events, Result};
 
 /// A counter that writes add to and reads take from: the eventfd of this crate.
 ///
-/// Its level has `IN` if the count is not 0, `OUT` if 1 can be added, and `ERR` if it is at its maximum (rule 75). Every
-/// successful write is an edge of `IN`, also one of 0; every successful read is an edge of `OUT` (rules 34, 38).
+/// Its level has `IN` if the count is not 0, and `OUT` if 1 can be added: at its maximum, `u64::MAX - 1`, it is `IN` alone
+/// (rule 75). An eventfd at `u64::MAX` has `ERR`; only the kernel itself can bring one there. Every successful write is an edge of `IN`, also one of 0; every successful read is an edge of `OUT` (rules 34, 38).
 pub struct Event {
     counter: Watched<Counter>,
     semaphore: bool,
@@ -17,7 +17,7 @@ pub struct Event {
 
 struct Counter(AtomicU64);
 
-/// The highest count.
+/// The highest count that writes reach.
 const MAX: u64 = u64::MAX - 1;
 
 impl Source for Counter {

@@ -82,3 +82,11 @@ pub(crate) fn send(signal: libc::c_int, task: i32) {
     let sent = unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), task, signal) };
     assert_eq!(sent, 0, "{}", io::Error::last_os_error());
 }
+
+/// Sends a signal to a child of this process.
+pub(crate) fn send_process(signal: libc::c_int, child: u32) {
+    let child = libc::pid_t::try_from(child).expect("the number of a process");
+    // SAFETY: it ends or stops nothing but a child of the test.
+    let sent = unsafe { libc::kill(child, signal) };
+    assert_eq!(sent, 0, "{}", io::Error::last_os_error());
+}

@@ -31,3 +31,9 @@ pub(crate) fn moment(task: i32) -> Option<Moment> {
         switches: field("voluntary_ctxt_switches:")?.parse().ok()?,
     })
 }
+
+/// The letter of a process's state.
+pub(crate) fn state(process: u32) -> Option<u8> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("State:"))?.trim().as_bytes().first().copied()
+}

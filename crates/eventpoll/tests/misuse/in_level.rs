@@ -12,6 +12,7 @@ use crate::common::own_source::OwnSource;
 ours_alone!(
     control_in_a_level_is_a_deadlock_error,
     a_wait_in_a_level_is_a_deadlock_error,
+    a_wait_in_a_level_that_would_find_nothing_is_one_too,
     another_event_poll_is_no_way_around,
     a_level_below_a_nested_event_poll_is_inside_too,
     notifying_in_a_level_is_seen_by_the_next_wait,
@@ -68,12 +69,26 @@ fn control_in_a_level_is_a_deadlock_error() {
 fn a_wait_in_a_level_is_a_deadlock_error() {
     let Calling { poll, results, source: _source, other: _other } = calling(|poll, _| {
         let mut out = [Ready::default()];
-        [poll.wait(&mut out, NOW), poll.wait(&mut out, None), poll.watches().map(|watches| watches.len())]
+        [poll.wait(&mut out, NOW), poll.wait(&mut out, None), poll.watches().map(|watches| watches.len()), poll.len()]
     });
     assert_eq!(now(&poll), [(2, Events::IN), (1, Events::IN)]);
     let results = results.lock().unwrap();
     assert!(!results.is_empty(), "the hook ran");
     assert!(results.iter().flatten().all(|result| *result == Err(Error::Deadlock)), "{results:?}");
+}
+
+fn a_wait_in_a_level_that_would_find_nothing_is_one_too() {
+    let (poll, source) = (Arc::new(EventPoll::new()), OwnSource::watched(Events::empty()));
+    let (of_hook, results) = (Arc::downgrade(&poll), Arc::new(Mutex::new(Vec::new())));
+    let kept = results.clone();
+    source.hook(move || {
+        let poll = of_hook.upgrade().unwrap();
+        kept.lock().unwrap().push((poll.wait(&mut [Ready::default()], NOW), poll.is_empty()));
+    });
+    // Nothing is in the ready list while `add` looks.
+    poll.add(&source, Interest::IN, 1).unwrap();
+    assert_eq!(*results.lock().unwrap(), [(Err(Error::Deadlock), Err(Error::Deadlock))]);
+    assert_eq!(poll.wait(&mut [Ready::default()], NOW), Ok(0));
 }
 
 fn another_event_poll_is_no_way_around() {
@@ -140,7 +155,7 @@ fn dropping_a_source_in_a_level_removes_it() {
     source.hook(move || drop(victims.take()));
     assert_eq!(now(&poll), [(1, Events::IN), (2, Events::IN)], "the one behind it is gone when the scan comes to it");
     assert_eq!(now(&poll), [(2, Events::IN)]);
-    assert_eq!(poll.len(), 1);
+    assert_eq!(poll.len(), Ok(1));
 }
 
 fn dropping_an_event_poll_in_a_level() {
@@ -153,7 +168,7 @@ fn dropping_an_event_poll_in_a_level() {
     source.hook(move || drop(inner.take()));
     assert_eq!(now(&poll), [(1, Events::IN)]);
     ready.write(1).unwrap();
-    assert_eq!((now(&poll), poll.len()), (vec![(1, Events::IN)], 1));
+    assert_eq!((now(&poll), poll.len()), (vec![(1, Events::IN)], Ok(1)));
 }
 
 fn closing_in_a_level_ends_the_wait() {
@@ -163,7 +178,7 @@ fn closing_in_a_level_ends_the_wait() {
     let _ = poll.wait(&mut out, NOW);
     assert_eq!(poll.wait(&mut out, None), Err(Error::Closed));
     assert_eq!(poll.modify(&source, Interest::IN, 0), Err(Error::Closed));
-    assert_eq!(poll.len(), 0);
+    assert_eq!(poll.len(), Err(Error::Closed));
     let named: &dyn AsSource = &source;
     assert_eq!(EventPoll::new().add(named, Interest::IN, 0), Ok(()), "the source is none the worse");
 }

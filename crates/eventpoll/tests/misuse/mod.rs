@@ -11,3 +11,4 @@ mod in_store;
 mod links;
 mod panics;
 mod signals;
+mod under_no_lock;

@@ -2,6 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use eventpoll::sources::Event;
@@ -10,9 +12,16 @@ use eventpoll::{EventPoll, Events, Interest, Ready};
 use crate::common::ours::Ours;
 use crate::common::ours_alone;
 use crate::common::own_source::OwnSource;
+use crate::common::tasks;
 use crate::common::waiters::Waiters;
 
-ours_alone!(in_a_level, in_a_level_below_a_nested_event_poll, in_a_store, in_a_level_that_add_asks_for);
+ours_alone!(
+    in_a_level,
+    in_a_level_beside_a_sleeper,
+    in_a_level_below_a_nested_event_poll,
+    in_a_store,
+    in_a_level_that_add_asks_for,
+);
 
 const NOW: Option<Duration> = Some(Duration::ZERO);
 
@@ -57,6 +66,30 @@ fn in_a_level() {
     waiters.release(|| end.write(1).unwrap());
 }
 
+fn in_a_level_beside_a_sleeper() {
+    let (poll, source) = (Arc::new(EventPoll::new()), OwnSource::watched(Events::empty()));
+    poll.add(&source, Interest::IN, 1).unwrap();
+    let waiters = Waiters::in_each::<Ours>([&poll]);
+    let unlucky = Arc::new(AtomicI32::new(0));
+    let last_asleep = {
+        let (poll, task) = (poll.clone(), unlucky.clone());
+        thread::spawn(move || {
+            task.store(tasks::current(), Ordering::Release);
+            panics(|| poll.wait(&mut [Ready::default()], None));
+        })
+    };
+    while !tasks::moment(unlucky.load(Ordering::Acquire)).is_some_and(tasks::Moment::asleep) {
+        thread::yield_now();
+    }
+    source.set(Events::IN);
+    source.hook(panic_quietly);
+    source.notify(Events::IN);
+    last_asleep.join().unwrap();
+    waiters.settle();
+    assert_eq!(waiters.returned(), [0], "what is left is for the next waiter");
+    waiters.release(|| ());
+}
+
 fn in_a_level_below_a_nested_event_poll() {
     let (inner, _source, [first, _last]) = panicking();
     let outer = EventPoll::new();
@@ -93,5 +126,5 @@ fn in_a_level_that_add_asks_for() {
     assert!(there);
     assert_eq!(now(&poll), [2]);
     drop(source);
-    assert_eq!((now(&poll), poll.len()), (vec![], 0));
+    assert_eq!((now(&poll), poll.len()), (vec![], Ok(0)));
 }

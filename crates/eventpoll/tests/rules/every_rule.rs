@@ -10,7 +10,7 @@ use super::{
 /// Rules of epoll are numbered, from 1.
 const RULES: u32 = 77;
 
-/// What an event poll over sources that are no descriptors cannot have. Where descriptors are, these are tested.
+/// What an event poll over sources that are no descriptors cannot have, and so what no test here can show.
 const ABOUT_DESCRIPTORS: [(u32, &str); 18] = [
     (1, "the size that epoll_create takes and ignores"),
     (2, "flags of epoll_create1"),

@@ -1,21 +1,29 @@
 //! Rules that the kernel has, but that no test can bring it to show, or that ours has one more way to show.
 
+use std::io::{BufRead, BufReader, Write};
+use std::process::{self, Command, Stdio};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use eventpoll::sources::Event;
 use eventpoll::{Error, EventPoll, Events, Interest};
 
+use crate::common::bits::IN;
 use crate::common::histogram::outcomes;
+use crate::common::kernel::Kernel;
 use crate::common::kernel_signal;
 use crate::common::ours::Ours;
 use crate::common::ours_alone;
 use crate::common::own_source::OwnSource;
+use crate::common::tasks;
 use crate::common::waiters::Waiters;
+use crate::common::world::{Poll, Watched, World};
 
 ours_alone!(
     rule_14_no_space_at_the_limit,
     rule_55_a_signal_interrupts_the_futex,
+    rule_55_but_a_stop_does_not,
     rule_66_a_key_of_both_directions_is_no_exclusive_wake,
 );
 
@@ -35,7 +43,7 @@ fn rule_14_no_space_at_the_limit() {
     drop(b);
     assert_eq!(poll.add(&a, Interest::IN, 0), Ok(()), "what is closed is counted no more");
     poll.set_limit(0);
-    assert_eq!(poll.len(), 2, "what is there stays");
+    assert_eq!(poll.len(), Ok(2), "what is there stays");
     assert_eq!(poll.delete(&a), Ok(()));
     assert_eq!(poll.add(&a, Interest::IN, 0), Err(Error::NoSpace));
 }
@@ -52,6 +60,69 @@ fn rule_55_a_signal_interrupts_the_futex() {
         assert_eq!(waiters.outcomes(), [Some(Err(libc::EINTR))]);
         waiters.release(|| ());
     }
+}
+
+// The deviation that `EventPoll::wait` names. The whole process is stopped, so that is a child: this test, run once more.
+fn rule_55_but_a_stop_does_not() {
+    const CHILD: &str = "EVENTPOLL_TEST_STOPPED";
+    if std::env::var_os(CHILD).is_some() {
+        return waits_while_it_is_stopped();
+    }
+    let mut child = Child(
+        Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "rules::ours_alone::ours::rule_55_but_a_stop_does_not"])
+            .env(CHILD, "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap(),
+    );
+    let mut said = BufReader::new(child.0.stdout.take().unwrap());
+    // The test harness says things of its own before.
+    let mut line = String::new();
+    while !line.contains("asleep") {
+        assert!(said.read_line(&mut line).is_ok_and(|length| length > 0), "the child ended: {line}");
+    }
+    let id = child.0.id();
+    kernel_signal::send_process(libc::SIGSTOP, id);
+    while tasks::state(id) != Some(b'T') {
+        thread::yield_now();
+    }
+    kernel_signal::send_process(libc::SIGCONT, id);
+    child.0.stdin.take().unwrap().write_all(b"it goes on\n").unwrap();
+    // What else it says has room in the pipe.
+    assert!(child.0.wait().unwrap().success(), "{}", std::io::read_to_string(said).unwrap());
+}
+
+/// Ends the process also if the test fails.
+struct Child(process::Child);
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn waits_while_it_is_stopped() {
+    let (poll, event) = (Arc::new(EventPoll::new()), Event::new(0));
+    let (epoll, eventfd) = (Arc::new(Kernel::poll()), Kernel::counter(0));
+    poll.add(&event, Interest::IN, 1).unwrap();
+    epoll.add(eventfd.source(), IN, 1).unwrap();
+    let (mut ours, mut kernels) = (Waiters::default(), Waiters::default());
+    for timeout in [None, Some(Duration::from_secs(1 << 20))] {
+        ours.start_timed::<Ours>(&poll, timeout);
+        kernels.start_timed::<Kernel>(&epoll, timeout);
+    }
+    // Not by a macro: those are captured.
+    std::io::stdout().write_all(b"asleep\n").unwrap();
+    std::io::stdin().read_line(&mut String::new()).unwrap();
+    ours.settle();
+    kernels.settle();
+    assert_eq!(ours.outcomes(), [None, None]);
+    assert_eq!(kernels.outcomes(), [Some(Err(libc::EINTR)), Some(Err(libc::EINTR))]);
+    ours.release(|| event.write(1).unwrap());
+    kernels.release(|| ());
 }
 
 // No source of the kernel's that two epolls can watch exclusively notifies with such a key.
