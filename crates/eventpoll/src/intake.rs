@@ -72,6 +72,17 @@ impl Intake {
         }
     }
 
+    /// Takes the only item away, if `is_only` says that the topmost, of which it gets the slot, has none behind it.
+    #[inline]
+    pub(crate) fn take_only(&self, is_only: impl FnOnce(u32) -> bool) -> Option<u32> {
+        let word = self.word.load(Ordering::Acquire);
+        let number = top_of(word).checked_sub(1)?;
+        let is_only = is_only(number);
+        // Items are taken away by whoever has the interests locked, and by nobody else: the same word is the same item.
+        let taken = || self.word.compare_exchange(word, word & !TOP, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        (is_only && taken()).then_some(number)
+    }
+
     /// Sets flags. Returns the word as it was.
     pub(crate) fn set(&self, flags: u64) -> u64 {
         self.word.fetch_or(flags, Ordering::AcqRel)

@@ -110,6 +110,23 @@ impl Interests {
         self.put_before(next, newest);
     }
 
+    /// Takes the one item that was notified, if it is one, and if it is alone: then it need not go through the ready list.
+    /// Whoever takes it puts it there if it is not done with.
+    #[inline]
+    pub(crate) fn gather_only(&mut self, intake: &Intake) -> Option<u32> {
+        if !self.ready.is_empty() {
+            return None;
+        }
+        let is_only = |number| self.slots.get(number).is_some_and(|slot| slot.item.behind() == 0);
+        let number = intake.take_only(is_only)?;
+        if self.slots.get(number)?.item.leave_intake() {
+            self.dead.push(number);
+            self.drop_dead();
+            return None;
+        }
+        Some(number)
+    }
+
     #[inline(always)]
     fn put_before(&mut self, mut next: u32, mut above: u32) {
         // From the newest to the oldest, each before the one that came after it.

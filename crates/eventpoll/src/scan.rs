@@ -13,6 +13,8 @@ struct Scan<'a> {
     core: &'a Core,
     interests: &'a mut Interests,
     later: &'a mut Later,
+    /// The one item there is, if it is not in the list, but still to be reported.
+    only: u32,
     /// The first item that went back to the end of the list, behind all that is scanned.
     first_back: u32,
 }
@@ -21,7 +23,35 @@ impl<'a> Scan<'a> {
     #[inline]
     fn begin(core: &'a Core, interests: &'a mut Interests, later: &'a mut Later) -> Self {
         interests.gather_before(&core.intake, NONE);
-        Self { core, interests, later, first_back: NONE }
+        Self { core, interests, later, only: NONE, first_back: NONE }
+    }
+
+    /// The usual case is one item, which is then not even put into the list.
+    #[inline]
+    fn begin_with_one(core: &'a Core, interests: &'a mut Interests, later: &'a mut Later) -> Self {
+        match interests.gather_only(&core.intake) {
+            Some(only) => Self { core, interests, later, only, first_back: NONE },
+            None => Self::begin(core, interests, later),
+        }
+    }
+
+    /// The item is done with.
+    #[inline]
+    fn take_out(&mut self, number: u32) {
+        if self.only == NONE {
+            let Interests { slots, ready, .. } = &mut *self.interests;
+            ready.remove(slots, number);
+        } else {
+            self.only = NONE;
+        }
+    }
+
+    /// To the end of the list.
+    #[inline]
+    fn put_back(&mut self, number: u32) {
+        let Interests { slots, ready, .. } = &mut *self.interests;
+        ready.insert_before(slots, NONE, number);
+        self.first_back = if self.first_back == NONE { number } else { self.first_back };
     }
 }
 
@@ -30,7 +60,11 @@ impl Drop for Scan<'_> {
     /// next waiter: the chain of wakes of rule 63.
     #[inline]
     fn drop(&mut self) {
-        let Self { core, interests, later, first_back } = self;
+        let Self { core, interests, later, only, first_back } = self;
+        if *only != NONE {
+            let Interests { slots, ready, .. } = &mut **interests;
+            ready.insert_before(slots, *first_back, *only);
+        }
         interests.gather_before(&core.intake, *first_back);
         interests.settle(&core.intake);
         if !interests.ready.is_empty() && core.intake.load() & SLEEPERS != 0 {
@@ -46,38 +80,34 @@ impl Core {
         self.locked(|interests, later| {
             let mut stored = 0;
             let mut fault = false;
-            let mut scan = Scan::begin(self, interests, later);
+            let mut scan = Scan::begin_with_one(self, interests, later);
             let last = scan.interests.ready.last();
-            let mut next = scan.interests.ready.first();
+            let mut next = if scan.only == NONE { scan.interests.ready.first() } else { scan.only };
             while stored < max && next != NONE {
                 let number = next;
-                let Interests { slots, ready, .. } = &mut *scan.interests;
-                let Some(slot) = slots.get_mut(number) else { break };
-                next = if number == last { NONE } else { slot.next };
+                let Some(slot) = scan.interests.slots.get_mut(number) else { break };
+                next = if scan.only != NONE || number == last { NONE } else { slot.next };
                 let interest = slot.item.interest();
                 let events =
                     if slot.item.is_dead() { Events::empty() } else { slot.source.level(interest, scan.later) };
-                if events.is_empty() {
-                    slot.stale = slot.stale.saturating_add(1);
-                    let gap = slot.leave_list();
-                    ready.close(slots, gap);
-                    continue;
-                }
+                let is_ready = !events.is_empty();
                 // What cannot be stored stays where it is, with its edge (rule 50).
-                if !store(Ready { token: slot.token, events }) {
+                if is_ready && !store(Ready { token: slot.token, events }) {
                     fault = true;
                     break;
                 }
-                stored += 1;
-                slot.reported = slot.reported.saturating_add(1);
-                if interest.contains(Interest::ONESHOT) {
-                    slot.item.set_interest(interest.intersection(Interest::PRIVATE));
+                if is_ready {
+                    stored += 1;
+                    slot.reported = slot.reported.saturating_add(1);
+                    if interest.contains(Interest::ONESHOT) {
+                        slot.item.set_interest(interest.intersection(Interest::PRIVATE));
+                    }
+                } else {
+                    slot.stale = slot.stale.saturating_add(1);
                 }
-                let gap = slot.leave_list();
-                ready.close(slots, gap);
-                if !interest.intersects(Interest::ONESHOT.union(Interest::EDGE)) {
-                    ready.insert_before(slots, NONE, number);
-                    scan.first_back = if scan.first_back == NONE { number } else { scan.first_back };
+                scan.take_out(number);
+                if is_ready && !interest.intersects(Interest::ONESHOT.union(Interest::EDGE)) {
+                    scan.put_back(number);
                 }
             }
             drop(scan);

@@ -44,7 +44,8 @@ struct Shared<T> {
 
 struct Queue<T> {
     values: VecDeque<T>,
-    bound: Option<usize>,
+    /// How many values there may be; without a bound, more than memory holds.
+    bound: usize,
     receiver_gone: bool,
     senders_gone: bool,
 }
@@ -52,12 +53,13 @@ struct Queue<T> {
 impl<T> Queue<T> {
     #[inline]
     fn is_full(&self) -> bool {
-        self.bound.is_some_and(|bound| self.values.len() >= bound)
+        self.values.len() >= self.bound
     }
 }
 
 impl<T> Shared<T> {
     fn new(bound: Option<usize>) -> Self {
+        let bound = bound.unwrap_or(usize::MAX);
         let queue = Queue { values: VecDeque::new(), bound, receiver_gone: false, senders_gone: false };
         let shared = Self {
             queue: ShortLock::new(queue),
@@ -81,7 +83,7 @@ impl<T> Shared<T> {
         };
         self.receive_level.store(receive.bits(), Ordering::Release);
         // Without a bound there is always room.
-        if queue.bound.is_some() || queue.receiver_gone {
+        if queue.bound != usize::MAX || queue.receiver_gone {
             let mut send = Events::empty();
             send.set(WRITABLE, !queue.is_full());
             send.set(Events::ERR, queue.receiver_gone);
