@@ -15,6 +15,7 @@ both!(
     rule_48_no_room_is_invalid,
     rule_50_a_store_that_fails_first_consumes_nothing,
     rule_50_a_store_that_fails_later_ends_the_count,
+    rule_50_the_only_event_is_not_consumed_either,
     rule_52_no_time_polls,
     rule_52_never_early,
     rule_52_without_a_timeout_it_waits_for_an_event,
@@ -64,6 +65,20 @@ fn rule_50_a_store_that_fails_later_ends_the_count<W: World>() {
     assert_eq!(poll.now(8), [event(IN, 3)]);
     let idle = W::poll();
     assert_eq!(idle.wait_where_stores_fail(8, 0), Ok(0), "nothing is stored where nothing is ready");
+}
+
+fn rule_50_the_only_event_is_not_consumed_either<W: World>() {
+    for bits in [ET, ONESHOT, 0] {
+        let (poll, counter) = (W::poll(), W::counter(0));
+        poll.add(counter.source(), IN | bits, 1).unwrap();
+        counter.write(1).unwrap();
+        for _ in 0..2 {
+            assert_eq!(poll.wait_where_stores_fail(8, 0), Err(EFAULT));
+        }
+        counter.write(1).unwrap();
+        assert_eq!(poll.now(8), [event(IN, 1)]);
+        assert_eq!(poll.now(8).len(), usize::from(bits == 0));
+    }
 }
 
 fn rule_52_no_time_polls<W: World>() {
