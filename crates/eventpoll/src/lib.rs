@@ -7,6 +7,7 @@ extern crate alloc;
 #[doc = include_str!("bring_your_own_source.md")]
 pub mod bring_your_own_source {}
 
+mod bell;
 mod control;
 mod error;
 mod intake;
@@ -29,6 +30,7 @@ mod waiters;
 mod waker;
 mod watch;
 
+pub use bell::{Armed, Bell, Ring};
 pub use error::{Error, Result};
 pub use interest::{Events, Interest, Ready};
 #[cfg(all(feature = "std", not(loom)))]

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
+use crate::bell::{Bell, Ring};
 use crate::interests::Interests;
 use crate::later::Later;
 use crate::nesting::Outside;
@@ -128,6 +129,13 @@ impl EventPoll {
     #[must_use]
     pub fn waker(&self) -> Waker {
         Waker { core: self.core.clone() }
+    }
+
+    /// Something that tells a thread which sleeps elsewhere, in a system call of its own or in another loop, that it is
+    /// time to come back and wait here. See [`Bell`].
+    #[must_use]
+    pub fn bell(&self, ring: Arc<dyn Ring>) -> Bell {
+        Bell::new(self.core.clone(), ring)
     }
 
     /// Ends it for all threads: removes all items, and makes the waits under way and all later calls fail with

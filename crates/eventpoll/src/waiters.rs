@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use crate::bell::Ring;
 use crate::intake::{CLOSED, Intake, SLEEPERS, WAKE};
 use crate::park::{Parked, Place};
 use crate::sync::{AtomicU32, Ordering, ShortLock};
@@ -13,13 +14,34 @@ const ASLEEP: u32 = 0;
 const NOTIFIED: u32 = 1;
 const INTERRUPTED: u32 = 2;
 
-/// A thread inside `wait`, from before it sleeps until it is awake.
+/// A thread inside `wait`, from before it sleeps until it is awake; or a bell that is armed.
 pub(crate) struct Waiter {
     /// Written by who takes the waiter off the stack, under the sleepers' lock.
     word: AtomicU32,
-    place: Place,
+    sleeps: Sleeps,
     /// The next one in a list of [`Wakes`]; only who took this one off the stack uses it.
     next: ShortLock<Option<Arc<Waiter>>>,
+}
+
+/// Where the waiter's thread sleeps.
+enum Sleeps {
+    /// In the event poll's own parking.
+    Here(Place),
+    /// Wherever it likes; this tells it.
+    Elsewhere(Arc<dyn Ring>),
+}
+
+impl Waiter {
+    pub(crate) fn of_bell(ring: Arc<dyn Ring>) -> Arc<Self> {
+        Arc::new(Self { word: AtomicU32::new(NOTIFIED), sleeps: Sleeps::Elsewhere(ring), next: ShortLock::new(None) })
+    }
+
+    fn wake(&self) {
+        match &self.sleeps {
+            Sleeps::Here(place) => place.parking().wake(&self.word),
+            Sleeps::Elsewhere(ring) => ring.ring(),
+        }
+    }
 }
 
 /// Waiters that are to be woken once no lock is held.
@@ -53,7 +75,7 @@ impl Wakes {
         }
         while let Some(waiter) = first {
             first = waiter.next.lock().take();
-            waiter.place.parking().wake(&waiter.word);
+            waiter.wake();
         }
     }
 }
@@ -98,7 +120,20 @@ impl Sleepers {
                 waiter.word.store(ASLEEP, Ordering::Relaxed);
                 waiter
             }
-            None => Arc::new(Waiter { word: AtomicU32::new(ASLEEP), place, next: ShortLock::new(None) }),
+            None => {
+                let sleeps = Sleeps::Here(place);
+                Arc::new(Waiter { word: AtomicU32::new(ASLEEP), sleeps, next: ShortLock::new(None) })
+            }
+        }
+    }
+
+    /// Nobody took it off: it is still on the stack, near its top.
+    fn take_off(&mut self, intake: &Intake, waiter: &Arc<Waiter>) {
+        if let Some(place) = self.stack.iter().rposition(|other| Arc::ptr_eq(other, waiter)) {
+            self.stack.remove(place);
+        }
+        if self.stack.is_empty() {
+            intake.clear(SLEEPERS);
         }
     }
 
@@ -155,18 +190,12 @@ impl Waiters {
         drop(sleepers);
         self.deliver_now(intake);
 
-        let ended = Self::park(&waiter, deadline);
+        let ended = Self::park(&waiter, place, deadline);
 
         let mut sleepers = self.sleepers.lock();
         let why = waiter.word.load(Ordering::Acquire);
         if why == ASLEEP {
-            // Nobody took it off: it is still on the stack, near its top.
-            if let Some(place) = sleepers.stack.iter().rposition(|other| Arc::ptr_eq(other, &waiter)) {
-                sleepers.stack.remove(place);
-            }
-            if sleepers.stack.is_empty() {
-                intake.clear(SLEEPERS);
-            }
+            sleepers.take_off(intake, &waiter);
         }
         sleepers.spare.push(waiter);
         drop(sleepers);
@@ -179,6 +208,37 @@ impl Waiters {
                 interrupted: why == INTERRUPTED || ended == Parked::Interrupted,
             },
         }
+    }
+
+    /// Puts a bell's waiter on the stack, as if its thread fell asleep, unless it is there. `Some`: there is a reason not
+    /// to sleep. The waiter is replaced if somebody still has the old one, to ring for what was before.
+    pub(crate) fn arm(&self, intake: &Intake, waiter: &mut Arc<Waiter>) -> Option<Slept> {
+        let mut sleepers = self.sleepers.lock();
+        let awake = Self::stay_awake(intake);
+        if awake.is_none() && waiter.word.load(Ordering::Relaxed) != ASLEEP {
+            let is_shared = Arc::get_mut(waiter).is_none();
+            if let (true, Sleeps::Elsewhere(ring)) = (is_shared, &waiter.sleeps) {
+                *waiter = Waiter::of_bell(ring.clone());
+            }
+            waiter.word.store(ASLEEP, Ordering::Relaxed);
+            sleepers.stack.push(waiter.clone());
+        }
+        drop(sleepers);
+        self.deliver_now(intake);
+        awake
+    }
+
+    /// Takes a bell's waiter off the stack, if it is there. Whether a waker was the reason that it is not.
+    pub(crate) fn disarm(&self, intake: &Intake, waiter: &Arc<Waiter>) -> bool {
+        let mut sleepers = self.sleepers.lock();
+        // From now on the word says only what was: the next `arm` finds it off the stack.
+        let why = waiter.word.swap(NOTIFIED, Ordering::AcqRel);
+        if why == ASLEEP {
+            sleepers.take_off(intake, waiter);
+        }
+        drop(sleepers);
+        self.deliver_now(intake);
+        why == INTERRUPTED
     }
 
     /// Announces a sleeper, unless there is a reason not to sleep. With the sleepers locked.
@@ -197,16 +257,16 @@ impl Waiters {
         }
     }
 
-    fn park(waiter: &Waiter, deadline: Option<Duration>) -> Parked {
+    fn park(waiter: &Waiter, place: Place, deadline: Option<Duration>) -> Parked {
         while waiter.word.load(Ordering::Acquire) == ASLEEP {
             let left = match deadline {
                 None => None,
-                Some(deadline) => match deadline.checked_sub(waiter.place.now()) {
+                Some(deadline) => match deadline.checked_sub(place.now()) {
                     None | Some(Duration::ZERO) => return Parked::TimedOut,
                     left => left,
                 },
             };
-            match waiter.place.parking().wait(&waiter.word, ASLEEP, left) {
+            match place.parking().wait(&waiter.word, ASLEEP, left) {
                 Parked::Woken => {}
                 ended => return ended,
             }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eventpoll::sources::Event;
-use eventpoll::{Error, EventPoll, Events, Interest, Parked, Parking, Ready, Source, Watched};
+use eventpoll::{Armed, Error, EventPoll, Events, Interest, Parked, Parking, Ready, Ring, Source, Watched};
 use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::sync::{Condvar, Mutex};
 use loom::thread;
@@ -389,5 +389,72 @@ fn a_notification_passes_through_an_inner_event_poll() {
         assert_eq!(wait(&outer, None), Ok(1));
         writer.join().unwrap();
         assert_eq!(wait(&inner, NOW), Ok(1));
+    });
+}
+
+/// Somebody who sleeps elsewhere: loom sees a ring that never comes as a deadlock.
+#[derive(Default)]
+struct Elsewhere {
+    rung: Mutex<bool>,
+    rings: Condvar,
+}
+
+impl Elsewhere {
+    fn sleep(&self) {
+        let mut rung = self.rung.lock().unwrap();
+        while !*rung {
+            rung = self.rings.wait(rung).unwrap();
+        }
+        *rung = false;
+    }
+}
+
+impl Ring for Elsewhere {
+    fn ring(&self) {
+        *self.rung.lock().unwrap() = true;
+        self.rings.notify_one();
+    }
+}
+
+#[test]
+fn an_armed_bell_rings_for_what_is_notified() {
+    model(|| {
+        let (event, elsewhere) = (event(), Arc::new(Elsewhere::default()));
+        let poll = poll_with(&[&event], EDGE);
+        let mut bell = poll.bell(elsewhere.clone());
+        let writer = writes(&event);
+        loop {
+            match wait(&poll, NOW) {
+                Ok(0) => {}
+                result => break assert_eq!(result, Ok(1)),
+            }
+            if bell.arm() == Ok(Armed::Sleep) {
+                elsewhere.sleep();
+            }
+            bell.disarm();
+        }
+        writer.join().unwrap();
+    });
+}
+
+#[test]
+fn a_bell_that_is_disarmed_and_armed_again_rings_for_what_is_notified_then() {
+    model(|| {
+        let (event, elsewhere) = (event(), Arc::new(Elsewhere::default()));
+        let poll = poll_with(&[&event], EDGE);
+        let mut bell = poll.bell(elsewhere.clone());
+        let (first, second) = (writes(&event), writes(&event));
+        let _ = bell.arm();
+        bell.disarm();
+        let mut found = 0;
+        while found == 0 {
+            found += wait(&poll, NOW).unwrap();
+            if found == 0 && bell.arm() == Ok(Armed::Sleep) {
+                elsewhere.sleep();
+            }
+        }
+        first.join().unwrap();
+        second.join().unwrap();
+        assert_eq!(event.read(), Ok(2));
     });
 }
