@@ -30,6 +30,12 @@ impl Errno {
     }
 }
 
+impl From<eventpoll::Error> for Errno {
+    fn from(error: eventpoll::Error) -> Errno {
+        Errno(error.raw_os_error())
+    }
+}
+
 impl From<Errno> for io::Error {
     fn from(errno: Errno) -> io::Error {
         io::Error::from_raw_os_error(errno.0)

@@ -72,6 +72,8 @@ pub mod counters;
 pub mod driver;
 mod errno;
 mod face;
+pub mod reactor;
+pub mod source;
 pub mod sys;
 
 pub use driver::{Choice, DriverKind};

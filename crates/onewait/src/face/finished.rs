@@ -2,19 +2,39 @@
 
 use super::completion::Completion;
 use crate::counters::{Counters, Event};
+use eventpoll::{AsSource, Events, Source, SourceRef, Watched};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The list. Its lock is held for moments, by code that calls nothing; the engine's threads take it to add a completion.
+/// The list, and those who wait for it. Its lock is held for moments, by code that calls nothing; the engine's threads take
+/// it to add a completion.
 pub(super) struct Finished {
-    state: Mutex<State>,
+    list: Watched<List>,
     arrived: Condvar,
     /// Requests that have a place: in flight or not reaped. At most `limit`.
     outstanding: AtomicUsize,
     limit: usize,
 }
+
+/// Ready to be read when there is a completion; each one is an edge.
+#[derive(Default)]
+struct List(Mutex<State>);
+
+impl List {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Source for List {
+    fn level(&self) -> Events {
+        if self.lock().ready.is_empty() { Events::empty() } else { READABLE }
+    }
+}
+
+const READABLE: Events = Events::IN.union(Events::RDNORM);
 
 #[derive(Default)]
 struct State {
@@ -28,11 +48,16 @@ struct State {
 
 impl Finished {
     pub(super) fn new(limit: usize) -> Finished {
-        Finished { state: Mutex::default(), arrived: Condvar::new(), outstanding: AtomicUsize::new(0), limit }
+        let list = Watched::new(List::default());
+        Finished { list, arrived: Condvar::new(), outstanding: AtomicUsize::new(0), limit }
+    }
+
+    pub(super) fn source(&self) -> SourceRef<'_> {
+        self.list.as_source()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.list.lock()
     }
 
     /// Takes a place for one more request. False if there is none.
@@ -74,6 +99,7 @@ impl Finished {
         if wakes {
             self.arrived.notify_one();
         }
+        self.list.notify(READABLE);
     }
 
     /// Moves up to `limit` completions to `into`, oldest first; sleeps until there is one, at most for `timeout`.

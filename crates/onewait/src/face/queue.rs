@@ -11,6 +11,7 @@ use crate::aio::{Key, Standing, Submission};
 use crate::counters::Counters;
 use crate::driver::operation::Operation;
 use crate::errno::Errno;
+use eventpoll::{AsSource, SourceRef};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -186,6 +187,13 @@ impl CompletionQueue {
     /// The engine that carries the requests out.
     pub fn aio(&self) -> &Aio {
         &self.aio
+    }
+}
+
+/// As a source it is ready to be read (`IN | RDNORM`) while there are completions to reap, and every completion is an edge.
+impl AsSource for CompletionQueue {
+    fn as_source(&self) -> SourceRef<'_> {
+        self.finished.source()
     }
 }
 

@@ -1,0 +1,32 @@
+//! One wait for everything: descriptors, completions, timers, signals, children, channels, and sources of one's own.
+//!
+//! ```text
+//!   sockets, pipes, terminals,           queues of completions, channels,            timers
+//!   signals, children, …                 events, your own sources
+//!        │                                     │                                       │
+//!   an epoll of the kernel's             an event poll (crate `eventpoll`)         a wheel
+//!        │  one system call                    │  no system call                       │  no system call
+//!        └──────────────────────┬──────────────┴───────────────────────────────────────┘
+//!                               ▼
+//!                 Reactor::wait → events, each with a token of yours
+//! ```
+//!
+//! Descriptors keep the kernel's meaning to the letter, since they sit in an epoll with the flags that they were given
+//! (`descriptors.rs`); all else has the same meaning, which is what the event poll is for. A turn (`turn.rs`) goes through
+//! timers, sources and descriptors, each with a part of the room, so that nobody starves; with nothing to report the thread
+//! sleeps in the kernel's epoll, until the first timer at most. Whoever notifies a source meanwhile rings the doorbell
+//! (`doorbell.rs`); while the thread is at work, nobody does.
+
+mod descriptors;
+mod doorbell;
+mod registry;
+mod spin;
+mod turn;
+mod watchable;
+mod wheel;
+
+pub use registry::Registry;
+pub use turn::{Reactor, ReactorBuilder, TimerKey};
+pub use watchable::{Fd, InProcess, Target, Watchable};
+
+pub use eventpoll::{Events, Interest, Ready, Waker};

@@ -1,0 +1,75 @@
+//! What a reactor watches: a part of it that other threads may have.
+
+use super::descriptors::Descriptors;
+use super::watchable::{Target, Watchable};
+use crate::errno::Errno;
+use eventpoll::{EventPoll, Interest, Waker};
+use std::fmt;
+use std::sync::Arc;
+
+/// What a [`Reactor`](super::Reactor) watches. A clone is the same; any thread may use it at any time, also while the reactor
+/// waits. It outlives the reactor, without effect.
+#[derive(Clone)]
+pub struct Registry {
+    pub(super) shared: Arc<Shared>,
+}
+
+pub(super) struct Shared {
+    pub(super) in_process: EventPoll,
+    pub(super) descriptors: Descriptors,
+}
+
+impl Registry {
+    /// Watches something. If it is ready, the next wait reports it, whatever the trigger.
+    ///
+    /// # Errors
+    /// Those of `epoll_ctl(2)`, for sources of the process too: EEXIST (watched already), EINVAL (interests that do not go
+    /// together, such as `EXCLUSIVE` with `ONESHOT`; the reactor in itself), ELOOP (event polls in a circle, or too deep),
+    /// ENOSPC (`/proc/sys/fs/epoll/max_user_watches` is reached), ENOMEM, EBADF. A file without a poll of its own, such as a
+    /// regular one, is always ready; EPERM if the reactor refuses those.
+    pub fn add(&self, what: impl Watchable, interest: Interest, token: u64) -> Result<(), Errno> {
+        let Shared { in_process, descriptors } = &*self.shared;
+        match what.target() {
+            Target::Descriptor(fd) => descriptors.add(fd, interest, token, in_process),
+            Target::InProcess(source) => Ok(in_process.add(&source, interest, token)?),
+        }
+    }
+
+    /// Changes interest and token of something that is watched; an event that waits to be reported gets the new token, too.
+    /// If it is ready, the next wait reports it, whatever the trigger: so a oneshot is armed again.
+    ///
+    /// # Errors
+    /// ENOENT (not watched), EINVAL (`EXCLUSIVE` now, or when it was added), and those of [`Registry::add`].
+    pub fn modify(&self, what: impl Watchable, interest: Interest, token: u64) -> Result<(), Errno> {
+        let Shared { in_process, descriptors } = &*self.shared;
+        match what.target() {
+            Target::Descriptor(fd) => descriptors.modify(fd, interest, token, in_process),
+            Target::InProcess(source) => Ok(in_process.modify(&source, interest, token)?),
+        }
+    }
+
+    /// Watches something no more. Closing the last descriptor of a file, and dropping a source, does the same; a file
+    /// without a poll of its own has to be deleted.
+    ///
+    /// # Errors
+    /// ENOENT (not watched), EBADF.
+    pub fn delete(&self, what: impl Watchable) -> Result<(), Errno> {
+        match what.target() {
+            Target::Descriptor(fd) => self.shared.descriptors.delete(fd),
+            Target::InProcess(source) => Ok(self.shared.in_process.delete(&source)?),
+        }
+    }
+
+    /// Something that ends a wait of the reactor's, without an event: from any thread, and from signal handlers.
+    ///
+    /// While the reactor is at work that is one atomic operation, and no system call; several such wake-ups are one.
+    pub fn waker(&self) -> Waker {
+        self.shared.in_process.waker()
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry").field("in_process", &self.shared.in_process).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,102 @@
+//! The kernel's epoll, typed.
+
+use crate::errno::Errno;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// An epoll instance.
+#[derive(Debug)]
+pub(crate) struct Epoll(OwnedFd);
+
+/// What `epoll_ctl` is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Control {
+    Add,
+    Modify,
+    Delete,
+}
+
+impl Epoll {
+    /// # Errors
+    /// EMFILE, ENFILE, ENOMEM.
+    pub(crate) fn new() -> Result<Epoll, Errno> {
+        // SAFETY: no pointers.
+        let fd = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
+        if fd < 0 {
+            return Err(Errno::last());
+        }
+        // SAFETY: just made, owned by nobody else.
+        Ok(Epoll(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// # Errors
+    /// Those of `epoll_ctl(2)`.
+    pub(crate) fn control(&self, what: Control, fd: RawFd, bits: u32, data: u64) -> Result<(), Errno> {
+        let what = match what {
+            Control::Add => libc::EPOLL_CTL_ADD,
+            Control::Modify => libc::EPOLL_CTL_MOD,
+            Control::Delete => libc::EPOLL_CTL_DEL,
+        };
+        let mut event = libc::epoll_event { events: bits, u64: data };
+        // SAFETY: the event lives through the call.
+        let result = unsafe { libc::epoll_ctl(self.0.as_raw_fd(), what, fd, &raw mut event) };
+        if result < 0 { Err(Errno::last()) } else { Ok(()) }
+    }
+
+    /// Waits for at most `timeout` (`None`: for ever); one of zero does not sleep. A time beyond what the kernel can say is
+    /// cut short: whoever has a deadline looks at the clock afterwards.
+    ///
+    /// # Errors
+    /// EINTR, and EINVAL for no room.
+    pub(crate) fn wait(&self, events: &mut [libc::epoll_event], timeout: Option<Duration>) -> Result<usize, Errno> {
+        let room = i32::try_from(events.len()).unwrap_or(i32::MAX);
+        let exact = timeout.filter(|timeout| !timeout.is_zero() && KNOWS_NANOSECONDS.load(Ordering::Relaxed));
+        let result = match exact {
+            Some(timeout) => {
+                let tv_sec = libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX);
+                let timeout = libc::timespec { tv_sec, tv_nsec: timeout.subsec_nanos().into() };
+                let no_mask = ptr::null::<libc::sigset_t>();
+                // SAFETY: the events are valid for writing that many, the time for reading; there is no mask.
+                unsafe {
+                    let (fd, events) = (self.0.as_raw_fd(), events.as_mut_ptr());
+                    libc::syscall(libc::SYS_epoll_pwait2, fd, events, room, &raw const timeout, no_mask, 8)
+                }
+            }
+            None => {
+                let no_mask = ptr::null::<libc::sigset_t>();
+                // SAFETY: as above.
+                unsafe {
+                    let (fd, events) = (self.0.as_raw_fd(), events.as_mut_ptr());
+                    libc::syscall(libc::SYS_epoll_pwait, fd, events, room, milliseconds(timeout), no_mask, 8)
+                }
+            }
+        };
+        match usize::try_from(result) {
+            Ok(count) => Ok(count),
+            Err(_) => match Errno::last() {
+                Errno(libc::ENOSYS) if exact.is_some() => {
+                    KNOWS_NANOSECONDS.store(false, Ordering::Relaxed);
+                    self.wait(events, timeout)
+                }
+                errno => Err(errno),
+            },
+        }
+    }
+}
+
+impl AsFd for Epoll {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Whether the kernel has `epoll_pwait2` (Linux 5.11), and no filter forbids it by ENOSYS.
+static KNOWS_NANOSECONDS: AtomicBool = AtomicBool::new(true);
+
+/// Rounded up: never early.
+fn milliseconds(timeout: Option<Duration>) -> i32 {
+    let rounded = |timeout: Duration| timeout.as_nanos().div_ceil(1_000_000);
+    timeout.map_or(-1, |timeout| i32::try_from(rounded(timeout)).unwrap_or(i32::MAX))
+}

@@ -1,0 +1,29 @@
+//! The reactor, through its public face.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod sources;
+mod timers;
+mod turns;
+mod waits;
+
+use onewait::reactor::{Events, Reactor, Ready};
+use std::time::Duration;
+
+pub(crate) const NOW: Option<Duration> = Some(Duration::ZERO);
+
+pub(crate) fn reactor() -> Reactor {
+    Reactor::new().expect("a reactor can be made")
+}
+
+/// What a wait of no time reports.
+pub(crate) fn reported(reactor: &mut Reactor) -> Vec<(u64, Events)> {
+    waited(reactor, NOW)
+}
+
+pub(crate) fn waited(reactor: &mut Reactor, timeout: Option<Duration>) -> Vec<(u64, Events)> {
+    let mut events = [Ready::default(); 64];
+    let events = reactor.wait(&mut events, timeout).expect("a wait works");
+    events.iter().map(|ready| (ready.token, ready.events)).collect()
+}

@@ -1,0 +1,87 @@
+//! Fairness, counted in turns: nobody who is ready waits for long because others always are.
+
+use crate::{NOW, reactor};
+use eventpoll::sources::Event;
+use onewait::reactor::{Interest, Reactor, Ready};
+use std::collections::HashMap;
+use std::io::{PipeReader, PipeWriter, Write};
+use std::time::Duration;
+
+/// Tokens of timers, sources and descriptors begin here.
+const TIMER: u64 = 1 << 32;
+const SOURCE: u64 = 2 << 32;
+const DESCRIPTOR: u64 = 3 << 32;
+
+struct Always {
+    reactor: Reactor,
+    _events: Vec<Event>,
+    _pipes: Vec<(PipeReader, PipeWriter)>,
+}
+
+/// So many sources and descriptors that are always ready, by level.
+fn always(sources: u64, descriptors: u64) -> Always {
+    let reactor = reactor();
+    let events: Vec<_> = (0..sources).map(|_| Event::new(1)).collect();
+    for (token, event) in events.iter().enumerate() {
+        reactor.registry().add(event, Interest::IN, SOURCE + token as u64).unwrap();
+    }
+    let mut pipes: Vec<_> = (0..descriptors).map(|_| std::io::pipe().unwrap()).collect();
+    for (token, (reader, writer)) in pipes.iter_mut().enumerate() {
+        writer.write_all(b"x").unwrap();
+        reactor.registry().add(&*reader, Interest::IN, DESCRIPTOR + token as u64).unwrap();
+    }
+    Always { reactor, _events: events, _pipes: pipes }
+}
+
+/// How often each token is reported in so many turns with room for `room` events, with a timer that is always due.
+fn counts(always: &mut Always, room: usize, turns: usize) -> HashMap<u64, usize> {
+    let mut events = vec![Ready::default(); room];
+    let mut counts = HashMap::new();
+    always.reactor.arm_timer_in(Duration::ZERO, TIMER).unwrap();
+    for _ in 0..turns {
+        let tokens: Vec<_> = always.reactor.wait(&mut events, NOW).unwrap().iter().map(|ready| ready.token).collect();
+        assert!(!tokens.is_empty());
+        for token in tokens {
+            *counts.entry(token).or_default() += 1;
+            if token == TIMER {
+                always.reactor.arm_timer_in(Duration::ZERO, TIMER).unwrap();
+            }
+        }
+    }
+    counts
+}
+
+fn least(counts: &HashMap<u64, usize>, first: u64, count: u64) -> usize {
+    (first..first + count).map(|token| counts.get(&token).copied().unwrap_or(0)).min().unwrap()
+}
+
+#[test]
+fn with_room_for_one_event_all_kinds_take_turns() {
+    let mut always = always(1, 1);
+    let counts = counts(&mut always, 1, 300);
+    for token in [TIMER, SOURCE, DESCRIPTOR] {
+        assert_eq!(counts[&token], 100);
+    }
+}
+
+#[test]
+fn with_room_for_two_events_no_kind_is_left_out() {
+    let mut always = always(3, 3);
+    let counts = counts(&mut always, 2, 300);
+    assert!(least(&counts, SOURCE, 3) >= 50, "{counts:?}");
+    assert!(least(&counts, DESCRIPTOR, 3) >= 50, "{counts:?}");
+    assert!(counts[&TIMER] >= 100, "{counts:?}");
+}
+
+#[test]
+fn many_that_are_always_ready_leave_room_for_few() {
+    for (sources, descriptors) in [(1000, 1), (1, 200), (1000, 200)] {
+        let mut always = always(sources, descriptors);
+        let turns = 400;
+        let counts = counts(&mut always, 30, turns);
+        // Ten places a turn and kind at least, and everybody in turn.
+        assert!(least(&counts, SOURCE, sources) >= (turns * 10 / sources as usize).min(turns) - 1);
+        assert!(least(&counts, DESCRIPTOR, descriptors) >= (turns * 10 / descriptors as usize).min(turns) - 1);
+        assert_eq!(counts[&TIMER], turns, "timers come in each turn");
+    }
+}
