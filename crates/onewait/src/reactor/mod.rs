@@ -18,6 +18,7 @@
 //! (`doorbell.rs`); while the thread is at work, nobody does.
 
 mod descriptors;
+mod dispatcher;
 mod doorbell;
 mod registry;
 mod spin;
@@ -25,6 +26,7 @@ mod turn;
 mod watchable;
 mod wheel;
 
+pub use dispatcher::{Dispatcher, HandlerId, Next, TimerId};
 pub use registry::Registry;
 pub use turn::{Reactor, ReactorBuilder, TimerKey};
 pub use watchable::{Fd, InProcess, Target, Watchable};

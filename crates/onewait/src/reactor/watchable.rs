@@ -5,6 +5,7 @@ use crate::source::{Child, Signals};
 use eventpoll::sources::{self, Event, Receiver, Sender};
 use eventpoll::{AsSource, EventPoll, Source, SourceRef, Watched};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// Something that a [`Registry`](super::Registry) watches: a descriptor of the kernel's, or a source in this process.
@@ -53,6 +54,12 @@ impl<T: Watchable + ?Sized> Watchable for &T {
 }
 
 impl<T: Watchable + ?Sized> Watchable for Arc<T> {
+    fn target(&self) -> Target<'_> {
+        (**self).target()
+    }
+}
+
+impl<T: Watchable + ?Sized> Watchable for Rc<T> {
     fn target(&self) -> Target<'_> {
         (**self).target()
     }

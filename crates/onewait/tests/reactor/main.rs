@@ -3,6 +3,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod dispatcher;
+mod examples;
 mod sources;
 mod timers;
 mod turns;
