@@ -72,6 +72,7 @@ pub mod counters;
 pub mod driver;
 mod errno;
 mod face;
+mod reactor;
 pub mod sys;
 
 pub use driver::{Choice, DriverKind};
