@@ -192,7 +192,10 @@ fn deadlines_at_the_end_of_time_work() {
 fn a_sleeper_wakes_for_a_lone_timer_once() {
     for deadline in [3, 100 * TICK + 9, DAY + 1, 10_000 * DAY + 7] {
         let mut wheel = wheel();
+        let first = arm(&mut wheel, deadline - 1, ());
         arm(&mut wheel, deadline, ());
+        // So that the other one has to be looked for.
+        wheel.cancel(first);
         assert_eq!(wheel.next_deadline(), Some(ns(deadline)));
     }
 }
@@ -204,6 +207,9 @@ fn a_sleeper_wakes_a_few_times_for_a_crowd_and_never_late() {
     for place in 0..crowd {
         arm(&mut wheel, 30 * DAY + 7, place);
     }
+    // So that the others have to be looked for.
+    let first = arm(&mut wheel, 29 * DAY, crowd);
+    wheel.cancel(first);
     let (mut wakes, mut out) = (0, Vec::new());
     while let Some(bound) = wheel.next_deadline() {
         assert!(bound <= ns(30 * DAY + 7));
