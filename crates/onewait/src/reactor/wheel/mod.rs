@@ -16,7 +16,7 @@
 //! limited: no call takes long, whatever was armed. While a bucket is being emptied over several calls (`opening`), nothing
 //! comes out.
 //!
-//! Memory: for each timer 8 bytes and the payload, and 24 for the entry, to which dead ones add up to as much. It is used
+//! Memory: for each timer 8 bytes and the payload, and 24 for the entry, to which dead ones add about a quarter. It is used
 //! again, and not given back: a key has to be found stale for as long as somebody may have it, which takes the generation in
 //! its slot, and a server that had a million timers once has them again.
 
