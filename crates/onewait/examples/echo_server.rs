@@ -112,7 +112,12 @@ impl Server {
 }
 
 /// Lines of the log are on their way to the disk, or have failed.
-fn log_written(_: &mut Dispatcher<Server>, server: &mut Server, queue: &mut CompletionQueue, _: Events) -> io::Result<Next> {
+fn log_written(
+    _: &mut Dispatcher<Server>,
+    server: &mut Server,
+    queue: &mut CompletionQueue,
+    _: Events,
+) -> io::Result<Next> {
     while let Some(done) = queue.try_reap() {
         done.result?;
     }

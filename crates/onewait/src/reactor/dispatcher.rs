@@ -84,10 +84,13 @@ struct Slot<S> {
 enum State<S> {
     Free,
     Source(Box<dyn Handler<S>>),
-    Timer(Box<dyn FnOnce(&mut Dispatcher<S>, &mut S) -> io::Result<()>>),
+    Timer(Box<Expiry<S>>),
     /// The handler is being called.
     Away,
 }
+
+/// What to call when a timer expires.
+type Expiry<S> = dyn FnOnce(&mut Dispatcher<S>, &mut S) -> io::Result<()>;
 
 /// A source, and what to call for it.
 trait Handler<S> {
@@ -368,6 +371,9 @@ impl<S> Dispatcher<S> {
 
 impl<S> fmt::Debug for Dispatcher<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Dispatcher").field("reactor", &self.reactor).field("handlers", &self.live).finish_non_exhaustive()
+        f.debug_struct("Dispatcher")
+            .field("reactor", &self.reactor)
+            .field("handlers", &self.live)
+            .finish_non_exhaustive()
     }
 }

@@ -123,8 +123,8 @@ impl Reactor {
         self.timers.cancel(timer)
     }
 
-    /// Gives a timer another deadline. False if it was reported, or ended, before.
-    pub fn rearm_timer(&mut self, timer: TimerKey, deadline: Instant) -> bool {
+    /// Gives a timer another deadline, and a new key. `None` if it was reported, or ended, before.
+    pub fn rearm_timer(&mut self, timer: TimerKey, deadline: Instant) -> Option<TimerKey> {
         self.timers.rearm(timer, deadline.saturating_duration_since(self.epoch))
     }
 

@@ -30,7 +30,13 @@ fn the_loop_ends_when_nothing_is_left_to_be_called_for() {
         })
         .unwrap();
     writer.write_all(b"x").unwrap();
-    dispatcher.after(Duration::from_millis(2), move |_, log| Ok(drop((writer, log.push("timer"))))).unwrap();
+    dispatcher
+        .after(Duration::from_millis(2), move |_, log| {
+            drop(writer);
+            log.push("timer");
+            Ok(())
+        })
+        .unwrap();
     dispatcher.run(&mut log).unwrap();
     assert_eq!(log, ["bytes", "timer", "end"]);
 }
@@ -158,7 +164,12 @@ fn a_cancelled_timer_is_not_called_and_a_late_cancel_is_told() {
     let cancelled = dispatcher.after(Duration::ZERO, |_, _| unreachable!("it is cancelled")).unwrap();
     assert!(dispatcher.cancel(cancelled));
     assert!(!dispatcher.cancel(cancelled));
-    let called = dispatcher.after(Duration::ZERO, |_, log: &mut Log| Ok(log.push("called"))).unwrap();
+    let called = dispatcher
+        .after(Duration::ZERO, |_, log: &mut Log| {
+            log.push("called");
+            Ok(())
+        })
+        .unwrap();
     dispatcher.run(&mut log).unwrap();
     assert_eq!(log, ["called"]);
     assert!(!dispatcher.cancel(called));
