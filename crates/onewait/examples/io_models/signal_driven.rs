@@ -32,11 +32,16 @@ const RECORD: usize = size_of::<libc::signalfd_siginfo>();
 const SIGNALS: usize = 256;
 
 fn main() -> ExitCode {
+    // In all threads, which inherit it, so before there are others: SIGIO may go to any of them, and unhandled it would end
+    // the process.
+    let blocked = signals();
+    // SAFETY: the set is initialised.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const blocked, std::ptr::null_mut()) };
     shared::main("signal-driven", serve)
 }
 
 fn serve(listener: TcpListener, meter: &'static Meter) -> io::Result<()> {
-    let signals = signals()?;
+    let signals = receive(signals())?;
     listener.set_nonblocking(true)?;
     send_signals(&listener, meter)?;
     let mut server = Server { listener, connections: Connections::default(), buffer: vec![0; BUFFER], meter };
@@ -106,27 +111,32 @@ fn field(record: &[u8], offset: usize) -> i32 {
     i32::from_ne_bytes(bytes)
 }
 
-/// Where this thread's SIGIO and SIGRTMIN can be read from now on.
-fn signals() -> io::Result<OwnedFd> {
+/// The signal of a descriptor, and the one that comes instead when its queue is full.
+fn signals() -> libc::sigset_t {
     let mut set = MaybeUninit::uninit();
-    // SAFETY: `sigemptyset` initialises the set that the others take; the descriptor is new, and nobody else's.
+    // SAFETY: `sigemptyset` initialises the set, and the others change it.
     unsafe {
         libc::sigemptyset(set.as_mut_ptr());
         libc::sigaddset(set.as_mut_ptr(), libc::SIGIO);
         libc::sigaddset(set.as_mut_ptr(), libc::SIGRTMIN());
-        // Blocked before the first one can come: unhandled, each of them would end the process.
-        libc::pthread_sigmask(libc::SIG_BLOCK, set.as_ptr(), std::ptr::null_mut());
-        match libc::signalfd(-1, set.as_ptr(), libc::SFD_CLOEXEC) {
-            -1 => Err(io::Error::last_os_error()),
-            fd => Ok(OwnedFd::from_raw_fd(fd)),
-        }
+        set.assume_init()
+    }
+}
+
+/// A descriptor from which this thread reads these signals.
+fn receive(signals: libc::sigset_t) -> io::Result<OwnedFd> {
+    // SAFETY: the set is initialised.
+    match unsafe { libc::signalfd(-1, &raw const signals, libc::SFD_CLOEXEC) } {
+        -1 => Err(io::Error::last_os_error()),
+        // SAFETY: it is new, and nobody else's.
+        fd => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
     }
 }
 
 /// From now on, this thread gets SIGRTMIN, with the descriptor's number, when there is something to read or room to write.
 fn send_signals(source: impl AsFd, meter: &Meter) -> io::Result<()> {
     let fd = source.as_fd().as_raw_fd();
-    // This thread, and not the process: there may be others that do not block the signals.
+    // This thread, whose signals the signalfd reads, and not whichever of the process.
     let owner = Owner { kind: F_OWNER_TID, id: rustix::thread::gettid().as_raw_nonzero().get() };
     // SAFETY: the descriptor is open, and these operations read an `f_owner_ex` and a number.
     let is_set = unsafe {

@@ -1,6 +1,6 @@
 //! What a server does, counted: from the moment when all clients are connected to the last byte of the last echo.
 //!
-//! Any number of threads may tell it something. It takes three atomic additions a message, some 20 ns, in each model.
+//! Any number of threads may tell it something. It takes an atomic addition for each system call and each echo.
 
 use super::client::Load;
 use rustix::time::{ClockId, clock_gettime};
