@@ -1,0 +1,139 @@
+//! The programs of docs/io-models.md: each serves its clients, who compare what comes back, and tells what it did.
+
+use std::collections::HashMap;
+use std::env;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+/// Every program, with the model that it says it is.
+const MODELS: [(&str, &str); 8] = [
+    ("echo_blocking", "blocking"),
+    ("echo_nonblocking", "non-blocking"),
+    ("echo_select", "select"),
+    ("echo_poll", "poll"),
+    ("echo_epoll_level", "epoll-level"),
+    ("echo_epoll_edge", "epoll-edge"),
+    ("echo_signal_driven", "signal-driven"),
+    ("echo_asynchronous", "asynchronous"),
+];
+
+/// Builds the programs as this test was built, and gives their directory. Cargo does it by itself for a whole
+/// `cargo test`, but not if only some tests are asked for.
+fn programs() -> &'static Path {
+    static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAMS.get_or_init(|| {
+        let own = env::current_exe().expect("the test has a path");
+        // It is in `TARGET_DIR/[TARGET/]PROFILE/deps`.
+        let profile_dir = own.parent().and_then(Path::parent).expect("the test is in a build directory");
+        let profile = match profile_dir.file_name().and_then(OsStr::to_str) {
+            Some("debug") | None => "dev",
+            Some(name) => name,
+        };
+        let target_dir = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it is in the build directory");
+        let target = profile_dir.parent().filter(|parent| *parent != target_dir).and_then(Path::file_name);
+        let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+            .args(["build", "--quiet", "--package", "onewait", "--profile", profile, "--target-dir"])
+            .arg(target_dir)
+            .args(target.map(|target| [OsStr::new("--target"), target]).into_iter().flatten())
+            .args(MODELS.iter().flat_map(|(program, _)| ["--example", program]))
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .expect("cargo starts");
+        assert!(output.status.success(), "the programs do not build:\n{}", String::from_utf8_lossy(&output.stderr));
+        profile_dir.join("examples")
+    })
+}
+
+fn run(program: &str, arguments: &[&str]) -> Output {
+    // A program ends by itself if it is not done after two minutes.
+    let output = Command::new(programs().join(program)).args(arguments).output();
+    output.unwrap_or_else(|error| panic!("{program}: {error}"))
+}
+
+/// The program serves `connections`, of which `active` send `rounds` messages of `size` bytes. Gives what it printed.
+fn serves(program: &str, [connections, rounds, size, active]: [u64; 4]) -> HashMap<String, String> {
+    let arguments = [connections, rounds, size, active].map(|number| number.to_string());
+    let output = run(program, &arguments.each_ref().map(String::as_str));
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && stderr.is_empty(), "{program}: {:?}: {stdout}{stderr}", output.status);
+    assert_eq!(stdout.lines().count(), 1, "{program}: {stdout}");
+    let fields: HashMap<_, _> = stdout
+        .split_whitespace()
+        .filter_map(|word| word.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    let number = |name: &str| fields.get(name).and_then(|value| value.parse::<u64>().ok());
+    assert_eq!(number("connections"), Some(connections), "{stdout}");
+    assert_eq!(number("messages"), Some(active * rounds), "{stdout}");
+    assert_eq!(number("bytes"), Some(size), "{stdout}");
+    assert_eq!(number("active"), Some(active), "{stdout}");
+    fields
+}
+
+fn all_serve(load: [u64; 4]) {
+    for (program, model) in MODELS {
+        assert_eq!(serves(program, load)["model"], model);
+    }
+}
+
+#[test]
+fn one_client_is_served() {
+    all_serve([1, 200, 64, 1]);
+}
+
+#[test]
+fn many_clients_are_served() {
+    all_serve([100, 30, 64, 100]);
+}
+
+#[test]
+fn a_few_among_silent_ones_are_served() {
+    all_serve([300, 50, 64, 3]);
+}
+
+#[test]
+fn messages_larger_than_the_buffers_of_sockets_come_back_whole() {
+    all_serve([3, 2, 1 << 20, 3]);
+}
+
+#[test]
+fn the_system_calls_of_a_message_are_at_least_two() {
+    for (program, _) in MODELS.iter().filter(|(_, model)| *model != "asynchronous") {
+        let calls: f64 = serves(program, [2, 50, 10, 2])["system_calls_per_message"].parse().expect("it is a number");
+        // One that reads and one that writes; the blocking one makes no others.
+        assert!(calls >= 2.0, "{program}: {calls}");
+        assert!(*program != "echo_blocking" || calls < 2.1, "{program}: {calls}");
+    }
+}
+
+#[test]
+fn select_says_that_it_cannot_watch_so_many() {
+    let output = run("echo_select", &["1100", "1", "1"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("FD_SETSIZE"), "{said}");
+}
+
+#[test]
+fn signal_driven_serves_when_no_signal_can_be_queued() {
+    // Then there is SIGIO alone, which does not say what it is about.
+    let output = Command::new("prlimit")
+        .arg("--sigpending=0")
+        .arg(programs().join("echo_signal_driven"))
+        .args(["50", "30", "64"])
+        .output()
+        .expect("prlimit (util-linux) is there");
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && stdout.contains("messages=1500 "), "{:?}: {stdout}{stderr}", output.status);
+}
+
+#[test]
+fn wrong_arguments_are_refused_with_how_they_should_be() {
+    for arguments in [&["0"][..], &["many"], &["1", "1", "1", "2"], &["1", "1", "1", "1", "1"]] {
+        let output = run("echo_poll", arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).starts_with("arguments: "), "{arguments:?}");
+    }
+}
