@@ -1,6 +1,7 @@
 //! What the tests of the safe face share.
 #![allow(dead_code, reason = "not every test program uses all of it")]
 
+pub(crate) mod examples;
 pub(crate) mod seccomp;
 
 use onewait::{Aio, Completion, CompletionQueue, Descriptor};

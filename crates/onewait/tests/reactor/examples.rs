@@ -1,11 +1,12 @@
 //! The examples do their jobs.
 
-use crate::common::Scratch;
+use crate::common::{Scratch, examples};
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::OnceLock;
 
 /// Ended when the test ends, however that is.
 struct Running(Child);
@@ -18,10 +19,9 @@ impl Drop for Running {
     }
 }
 
-/// Cargo builds examples before it runs tests, beside them.
 fn example(name: &str) -> PathBuf {
-    let tests = std::env::current_exe().unwrap();
-    tests.parent().and_then(Path::parent).unwrap().join("examples").join(name)
+    static EXAMPLES: OnceLock<PathBuf> = OnceLock::new();
+    EXAMPLES.get_or_init(|| examples::build(["echo_server", "tail"])).join(name)
 }
 
 fn start(name: &str, arguments: &[&Path]) -> (Running, BufReader<ChildStdout>) {
