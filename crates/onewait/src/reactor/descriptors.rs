@@ -8,7 +8,7 @@ use crate::errno::Errno;
 use crate::sys::{Control, Epoll};
 use eventpoll::{EventPoll, Events, Interest, Ready, Source, Watched};
 use std::collections::HashMap;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -29,8 +29,10 @@ type Files = HashMap<RawFd, Watched<AlwaysReady>>;
 pub(super) struct Descriptors {
     epoll: Epoll,
     doorbell: Arc<Doorbell>,
-    /// What the kernel says when the doorbell rings: no user's token. Changes when a user wants this one.
-    doorbell_token: AtomicU64,
+    /// Those of the reactor's own: the doorbell, and what else only ends a sleep. Changes when the reactor is made.
+    own: Mutex<Vec<RawFd>>,
+    /// What the kernel says of those: no user's token. Changes when a user wants this one.
+    own_token: AtomicU64,
     /// Whether there ever was one; closed ones leave by themselves.
     any: AtomicBool,
     /// `None`: such files are refused. Taken by control calls alone, and by them before they change the epoll, so that two
@@ -45,18 +47,42 @@ impl Descriptors {
         let (epoll, doorbell) = (Epoll::new()?, Arc::new(Doorbell::new()?));
         // An address of ours is no likely token of anybody's.
         let token = Arc::as_ptr(&doorbell).addr() as u64;
-        epoll.control(Control::Add, doorbell.number(), DOORBELL, token)?;
-        Ok(Descriptors {
+        let number = doorbell.number();
+        let descriptors = Descriptors {
             epoll,
             doorbell,
-            doorbell_token: AtomicU64::new(token),
+            own: Mutex::default(),
+            own_token: AtomicU64::new(token),
             any: AtomicBool::new(false),
             files: takes_files.then(Mutex::default),
-        })
+        };
+        descriptors.add_own(number)?;
+        Ok(descriptors)
     }
 
     pub(super) fn doorbell(&self) -> &Arc<Doorbell> {
         &self.doorbell
+    }
+
+    /// Watches a descriptor of the reactor's own, as the doorbell is: an edge that is no event.
+    ///
+    /// # Errors
+    /// ENOSPC, ENOMEM.
+    pub(super) fn add_own(&self, number: RawFd) -> Result<(), Errno> {
+        let token = self.own_token.load(Ordering::Relaxed);
+        self.epoll.control(Control::Add, number, OWN, token)?;
+        self.own().push(number);
+        Ok(())
+    }
+
+    /// From now on the kernel has to be asked, if only to take the doorbell's ring away, which others see.
+    pub(super) fn ask_always(&self) {
+        self.any.store(true, Ordering::Relaxed);
+    }
+
+    /// Readable when there may be something to report, as far as it is the kernel's.
+    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
     }
 
     /// Whether the kernel has to be asked at all.
@@ -143,25 +169,31 @@ impl Descriptors {
     ) -> Result<usize, Errno> {
         buffer.resize(out.len().min(MOST), libc::epoll_event { events: 0, u64: 0 });
         let count = self.epoll.wait(buffer, timeout)?;
-        let doorbell = self.doorbell_token.load(Ordering::Relaxed);
+        let own = self.own_token.load(Ordering::Relaxed);
         let events = buffer.iter().take(count).map(|event| (event.u64, event.events));
         let mut stored = 0;
-        for ((token, bits), place) in events.filter(|(token, _)| *token != doorbell).zip(out) {
+        for ((token, bits), place) in events.filter(|(token, _)| *token != own).zip(out) {
             *place = Ready { token, events: Events::from_bits_retain(bits) };
             stored += 1;
         }
         Ok(stored)
     }
 
+    fn own(&self) -> MutexGuard<'_, Vec<RawFd>> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The doorbell must not be taken for something of the user's.
     fn keep_apart(&self, token: u64) -> Result<(), Errno> {
-        if self.doorbell_token.load(Ordering::Relaxed) != token {
+        if self.own_token.load(Ordering::Relaxed) != token {
             return Ok(());
         }
         // Odd multiples go through all 64-bit numbers: as far away from counted tokens and from addresses as can be.
         let other = token.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        self.epoll.control(Control::Modify, self.doorbell.number(), DOORBELL, other)?;
-        self.doorbell_token.store(other, Ordering::Relaxed);
+        for number in &*self.own() {
+            self.epoll.control(Control::Modify, *number, OWN, other)?;
+        }
+        self.own_token.store(other, Ordering::Relaxed);
         Ok(())
     }
 
@@ -170,6 +202,6 @@ impl Descriptors {
     }
 }
 
-const DOORBELL: u32 = (libc::EPOLLIN | libc::EPOLLET) as u32;
+const OWN: u32 = (libc::EPOLLIN | libc::EPOLLET) as u32;
 /// Events that are taken from the kernel at a time.
 const MOST: usize = 1024;

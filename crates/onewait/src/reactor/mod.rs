@@ -20,6 +20,7 @@
 mod descriptors;
 mod dispatcher;
 mod doorbell;
+mod embedded;
 mod registry;
 mod spin;
 mod turn;

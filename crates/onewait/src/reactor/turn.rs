@@ -1,5 +1,6 @@
 //! The reactor's wait: what a turn takes from whom, and when the thread sleeps.
 
+use super::embedded::Embedded;
 use super::registry::{Registry, Shared};
 use super::spin::Spin;
 use super::wheel::Wheel;
@@ -7,6 +8,7 @@ use crate::errno::Errno;
 use eventpoll::{Armed, Bell, EventPoll, Events, Ready};
 use std::fmt;
 use std::hint;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +17,10 @@ pub use super::wheel::TimerKey;
 /// One wait for everything that is watched. See the [module's page](super) for a picture.
 ///
 /// It belongs to one thread at a time. What other threads may do with it is in its [`Registry`].
+///
+/// # Fork
+/// A child of `fork(2)` has the same epoll of the kernel's, as with `epoll_create(2)`: what it adds or deletes there its
+/// parent sees. Sources and timers are copies. A child that goes on makes a reactor of its own.
 pub struct Reactor {
     registry: Registry,
     bell: Bell,
@@ -26,6 +32,7 @@ pub struct Reactor {
     buffer: Vec<libc::epoll_event>,
     /// Counts the turns that have room for fewer events than there are kinds of them.
     narrow_turns: u32,
+    embedded: Option<Embedded>,
 }
 
 /// How a reactor is to be. From [`Reactor::builder`].
@@ -34,6 +41,7 @@ pub struct ReactorBuilder {
     spin: Duration,
     refuses_files: bool,
     timers: usize,
+    embeddable: bool,
 }
 
 impl ReactorBuilder {
@@ -61,13 +69,22 @@ impl ReactorBuilder {
         self
     }
 
+    /// Lets other loops poll the reactor: it has a [descriptor](Reactor::descriptor), which takes a timerfd more, and system
+    /// calls when sources or timers are ready and nobody waits.
+    #[must_use]
+    pub fn embeddable(mut self) -> Self {
+        self.embeddable = true;
+        self
+    }
+
     /// # Errors
     /// EMFILE or ENFILE (it takes two descriptors), ENOMEM, ENOSPC.
     pub fn build(self) -> Result<Reactor, Errno> {
         let descriptors = super::descriptors::Descriptors::new(!self.refuses_files)?;
         let in_process = EventPoll::new();
         let bell = in_process.bell(Arc::<super::doorbell::Doorbell>::clone(descriptors.doorbell()));
-        Ok(Reactor {
+        let embedded = self.embeddable.then(|| Embedded::new(&descriptors)).transpose()?;
+        let mut reactor = Reactor {
             registry: Registry { shared: Arc::new(Shared { in_process, descriptors }) },
             bell,
             timers: Wheel::new(self.timers),
@@ -75,7 +92,10 @@ impl ReactorBuilder {
             spin: Spin::new(self.spin),
             buffer: Vec::new(),
             narrow_turns: 0,
-        })
+            embedded,
+        };
+        reactor.leave()?;
+        Ok(reactor)
     }
 }
 
@@ -90,7 +110,7 @@ impl Reactor {
 
     /// A reactor other than the usual.
     pub fn builder() -> ReactorBuilder {
-        ReactorBuilder { spin: Duration::ZERO, refuses_files: false, timers: usize::MAX }
+        ReactorBuilder { spin: Duration::ZERO, refuses_files: false, timers: usize::MAX, embeddable: false }
     }
 
     /// What it watches, and how it is woken. Clone it for other threads.
@@ -104,8 +124,7 @@ impl Reactor {
     /// # Errors
     /// EAGAIN if as many timers are armed as may be.
     pub fn arm_timer(&mut self, deadline: Instant, token: u64) -> Result<TimerKey, Errno> {
-        let deadline = deadline.saturating_duration_since(self.epoch);
-        self.timers.arm(deadline, token).ok_or(Errno::AGAIN)
+        self.arm(deadline.saturating_duration_since(self.epoch), token)
     }
 
     /// As [`Reactor::arm_timer`], for a time from now on.
@@ -113,8 +132,20 @@ impl Reactor {
     /// # Errors
     /// EAGAIN if as many timers are armed as may be.
     pub fn arm_timer_in(&mut self, time: Duration, token: u64) -> Result<TimerKey, Errno> {
-        let deadline = self.epoch.elapsed().saturating_add(time);
-        self.timers.arm(deadline, token).ok_or(Errno::AGAIN)
+        self.arm(self.epoch.elapsed().saturating_add(time), token)
+    }
+
+    fn arm(&mut self, deadline: Duration, token: u64) -> Result<TimerKey, Errno> {
+        let timer = self.timers.arm(deadline, token).ok_or(Errno::AGAIN)?;
+        self.timers_changed();
+        Ok(timer)
+    }
+
+    /// Whoever polls the descriptor has to know of it.
+    fn timers_changed(&mut self) {
+        if let Some(embedded) = &mut self.embedded {
+            embedded.set_timer(self.epoch.elapsed(), self.timers.next_deadline());
+        }
     }
 
     /// Ends a timer before its time, and returns its token. `None` if it was reported, or ended, before: after this a wait
@@ -125,7 +156,17 @@ impl Reactor {
 
     /// Gives a timer another deadline, and a new key. `None` if it was reported, or ended, before.
     pub fn rearm_timer(&mut self, timer: TimerKey, deadline: Instant) -> Option<TimerKey> {
-        self.timers.rearm(timer, deadline.saturating_duration_since(self.epoch))
+        let timer = self.timers.rearm(timer, deadline.saturating_duration_since(self.epoch));
+        self.timers_changed();
+        timer
+    }
+
+    /// A descriptor that is readable when a wait would report something, for `poll(2)` and all loops that are made of it: a
+    /// glib source, a libuv poll handle, a reader of asyncio's. Whoever finds it readable calls [`Reactor::wait`] with no
+    /// time until nothing is reported; it may find nothing at once. `None` unless the reactor is
+    /// [embeddable](ReactorBuilder::embeddable).
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.embedded.as_ref().map(|_| self.registry.shared.descriptors.as_fd())
     }
 
     /// Waits until there is something to report, at most for `timeout` (`None`: for ever), and returns it. Nothing is
@@ -142,37 +183,52 @@ impl Reactor {
         if events.is_empty() {
             return Err(Errno::INVAL);
         }
+        let was_woken = self.embedded.as_mut().is_some_and(|embedded| embedded.enter(&mut self.bell));
+        let timeout = if was_woken { Some(Duration::ZERO) } else { timeout };
+        let waited = self.wait_inside(events, timeout);
+        self.leave()?;
+        waited.map(|count| &events[..count])
+    }
+
+    /// Nobody waits from now on.
+    fn leave(&mut self) -> Result<(), Errno> {
+        let Some(embedded) = &mut self.embedded else { return Ok(()) };
+        let (now, first) = (self.epoch.elapsed(), self.timers.next_deadline());
+        embedded.leave(&mut self.bell, &self.registry.shared.descriptors, now, first)
+    }
+
+    #[inline]
+    fn wait_inside(&mut self, events: &mut [Ready], timeout: Option<Duration>) -> Result<usize, Errno> {
         let now = self.epoch.elapsed();
         // A time beyond what the clock can say is for ever.
         let deadline = timeout.and_then(|timeout| now.checked_add(timeout));
         let may_sleep = timeout != Some(Duration::ZERO);
-        let count = loop {
+        loop {
             let count = self.collect(events, !may_sleep)?;
             if count > 0 || !may_sleep {
-                break count;
+                return Ok(count);
             }
             if let Some(time) = self.spin.time() {
                 let count = self.look_for(events, time, deadline)?;
                 self.spin.was(count > 0);
                 if count > 0 {
-                    break count;
+                    return Ok(count);
                 }
             }
             match self.bell.arm()? {
                 Armed::Look => {}
                 // Wakers that never tire must not keep descriptors waiting.
-                Armed::Interrupted => break self.collect(events, true)?,
+                Armed::Interrupted => return self.collect(events, true),
                 Armed::Sleep => match self.sleep(events, deadline) {
-                    Some(result) => break result?,
+                    Some(result) => return result,
                     None => continue,
                 },
             }
             // Sources that notify again and again without being ready must not keep anybody for ever.
             if deadline.is_some_and(|deadline| self.epoch.elapsed() >= deadline) {
-                break 0;
+                return Ok(0);
             }
-        };
-        Ok(&events[..count])
+        }
     }
 
     /// Sleeps, with the bell armed. `None`: nothing was found, and the time is not over.

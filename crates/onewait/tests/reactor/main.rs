@@ -4,6 +4,7 @@
 mod common;
 
 mod dispatcher;
+mod embedded;
 mod examples;
 mod sources;
 mod timers;
