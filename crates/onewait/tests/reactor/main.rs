@@ -7,6 +7,7 @@ mod dispatcher;
 mod embedded;
 mod examples;
 mod sources;
+mod system_calls;
 mod timers;
 mod turns;
 mod waits;
