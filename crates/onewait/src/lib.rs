@@ -60,6 +60,12 @@
 //! `examples/copy.rs` is a page more: it copies a file with 32 reads in flight, handles short reads and writes, shows how far
 //! it is, and ends with an `fsync`.
 //!
+//! # One wait for everything
+//!
+//! A [`reactor::Reactor`] waits for descriptors, queues of completions, timers, signals, children, channels and sources of
+//! one's own in one call: as a loop with tokens, or with a handler a source ([`reactor::Dispatcher`]).
+//! `examples/echo_server.rs` and `examples/tail.rs` are a page each.
+//!
 //! # Where to look
 //! [`Aio`]: which driver, what happens at the end, forks and signals. [`CompletionQueue`]: submitting, waiting, the order of
 //! requests. [`Request`]: what can be asked for, and which errors it ends with. [`Buffer`]: what reads fill and writes write.

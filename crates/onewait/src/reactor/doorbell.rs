@@ -5,7 +5,7 @@ use eventpoll::Ring;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
-/// An eventfd that is never read: watched by edges, each addition is one.
+/// An eventfd. A reactor never reads it: watched by edges, each addition is one.
 #[derive(Debug)]
 pub(super) struct Doorbell(OwnedFd);
 
@@ -20,6 +20,15 @@ impl Doorbell {
         }
         // SAFETY: just made, owned by nobody else.
         Ok(Doorbell(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// For those who watch it by level.
+    pub(super) fn silence(&self) {
+        let mut count: u64 = 0;
+        // SAFETY: eight bytes at a valid address; EAGAIN when it is 0 already.
+        unsafe {
+            libc::syscall(libc::SYS_read, self.0.as_raw_fd(), ptr::from_mut(&mut count), size_of::<u64>());
+        }
     }
 
     pub(super) fn number(&self) -> RawFd {

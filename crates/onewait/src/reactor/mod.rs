@@ -21,6 +21,7 @@ mod descriptors;
 mod dispatcher;
 mod doorbell;
 mod embedded;
+mod poller;
 mod registry;
 mod spin;
 mod turn;
@@ -28,6 +29,7 @@ mod watchable;
 mod wheel;
 
 pub use dispatcher::{Dispatcher, HandlerId, Next, TimerId};
+pub use poller::{PollEntry, Poller, Selected};
 pub use registry::Registry;
 pub use turn::{Reactor, ReactorBuilder, TimerKey};
 pub use watchable::{Fd, InProcess, Target, Watchable};

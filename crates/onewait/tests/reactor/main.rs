@@ -6,6 +6,7 @@ mod common;
 mod dispatcher;
 mod embedded;
 mod examples;
+mod poller;
 mod sources;
 mod system_calls;
 mod timers;
