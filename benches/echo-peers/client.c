@@ -1,10 +1,13 @@
 /*
- * client PORT SERVER CONNECTIONS BYTES WARM_UP REQUESTS wait|spin [PAUSE]
+ * client CONNECTIONS BYTES WARM_UP REQUESTS ROUNDS wait|spin PAUSE PORT:PROCESS…
  *
- * Keeps one request of so many bytes in flight on each connection to 127.0.0.1:PORT, checks each byte that comes back, and
- * ends after so many requests. Prints as JSON how long the requests after the warm-up took, and how much CPU time the process
- * SERVER took meanwhile. While nothing has come it sleeps, or looks again and again (spin). PAUSE: microseconds between an
- * answer and the next request.
+ * Connects so often to each server at 127.0.0.1:PORT. Then, in each round, it asks one server after the other: it keeps one
+ * request of so many bytes in flight on each connection, checks each byte that comes back, and goes on after so many
+ * requests, when all were answered. A server that is not asked sleeps. While nothing has come the client sleeps, or looks
+ * again and again (spin). PAUSE: microseconds between an answer and the next request.
+ *
+ * Prints a line of JSON for each round: for each server, in the order given, how many seconds the requests after the warm-up
+ * took, and how much of its CPU time. In each round another server is the first.
  */
 #define _GNU_SOURCE
 #include "echo.h"
@@ -20,6 +23,23 @@ struct connection {
     uint32_t number, requests;
     size_t received;
 };
+
+struct server {
+    clockid_t cpu_time;
+    int epoll;
+    struct connection *connections;
+};
+
+struct figures {
+    double seconds, cpu_seconds;
+};
+
+/* What hangs for so many seconds is ended. */
+enum { LIMIT = 300 };
+
+static long connections, warm_up, requests;
+static int timeout;
+static useconds_t pause_us;
 
 static size_t size;
 /* A request: the number of the connection and of the request on it, and bytes that are the same in all. */
@@ -73,54 +93,88 @@ static bool hear(struct connection *connection) {
     return connection->received == size;
 }
 
-int main(int argc, char **argv) {
-    if (argc != 8 && argc != 9) {
-        fprintf(stderr, "usage: client PORT SERVER CONNECTIONS BYTES WARM_UP REQUESTS wait|spin [PAUSE]\n");
-        return 2;
+/* PORT:PROCESS */
+static struct server connect_to(char *word) {
+    struct server server = {.connections = calloc((size_t)connections, sizeof(struct connection))};
+    if (server.connections == NULL) fail("calloc", ENOMEM);
+    char *colon = strchr(word, ':');
+    if (colon == NULL) {
+        fprintf(stderr, "%s: not PORT:PROCESS\n", word);
+        exit(2);
     }
-    struct sockaddr_in address = loopback((int)number(argv[1], 1));
-    pid_t server = (pid_t)number(argv[2], 1);
-    long connections = number(argv[3], 1);
-    size = (size_t)number(argv[4], 2 * sizeof(uint32_t));
-    long warm_up = number(argv[5], 0), requests = number(argv[6], 1);
-    int timeout = strcmp(argv[7], "spin") == 0 ? 0 : -1;
-    useconds_t pause = argc == 9 ? (useconds_t)number(argv[8], 0) : 0;
-
-    clockid_t server_clock;
-    int result = clock_getcpuclockid(server, &server_clock);
+    *colon = '\0';
+    int result = clock_getcpuclockid((pid_t)number(colon + 1, 1), &server.cpu_time);
     if (result != 0) fail("the server's CPU time", result);
-    request = malloc(size);
-    struct connection *all = calloc((size_t)connections, sizeof *all);
-    if (request == NULL || all == NULL) fail("malloc", ENOMEM);
-    for (size_t i = 0; i < size; i++) request[i] = (char)(i * 31 + i / 256);
-    int epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (epoll < 0) fail("epoll_create1", errno);
+    struct sockaddr_in address = loopback((int)number(word, 1));
+    server.epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (server.epoll < 0) fail("epoll_create1", errno);
     for (long i = 0; i < connections; i++) {
+        struct connection *connection = &server.connections[i];
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         if (fd < 0) fail("socket", errno);
         if (connect(fd, (struct sockaddr *)&address, sizeof address) != 0) fail("connect", errno);
         if (fcntl(fd, F_SETFL, O_NONBLOCK) != 0) fail("O_NONBLOCK", errno);
         no_delay(fd);
-        all[i] = (struct connection){.fd = fd, .number = (uint32_t)i};
-        struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = &all[i]};
-        if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) != 0) fail("epoll_ctl", errno);
+        *connection = (struct connection){.fd = fd, .number = (uint32_t)i};
+        struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = connection};
+        if (epoll_ctl(server.epoll, EPOLL_CTL_ADD, fd, &event) != 0) fail("epoll_ctl", errno);
     }
-    for (long i = 0; i < connections; i++) ask(&all[i]);
+    return server;
+}
 
+static struct figures now(const struct server *server) {
+    return (struct figures){seconds(CLOCK_MONOTONIC), seconds(server->cpu_time)};
+}
+
+static struct figures measure(const struct server *server) {
     static struct epoll_event events[ECHO_EVENTS];
-    double began = 0, server_began = 0;
-    for (long answers = 0; answers < warm_up + requests;) {
-        int count = epoll_wait(epoll, events, ECHO_EVENTS, timeout);
+    struct figures began = {0}, ended = {0};
+    for (long i = 0; i < connections; i++) ask(&server->connections[i]);
+    /* Those that are in flight at the end are answered, too. */
+    for (long answers = 0; answers < warm_up + requests + connections;) {
+        int count = epoll_wait(server->epoll, events, ECHO_EVENTS, timeout);
         if (count < 0 && errno != EINTR) fail("epoll_wait", errno);
         for (int i = 0; i < count; i++) {
             if (!hear(events[i].data.ptr)) continue;
-            if (answers++ == warm_up) began = seconds(CLOCK_MONOTONIC), server_began = seconds(server_clock);
-            if (answers == warm_up + requests) break;
-            if (pause > 0) usleep(pause);
+            if (answers == warm_up) began = now(server);
+            if (answers == warm_up + requests) ended = now(server);
+            if (answers++ >= warm_up + requests) continue;
+            if (pause_us > 0) usleep(pause_us);
             ask(events[i].data.ptr);
         }
     }
-    double took = seconds(CLOCK_MONOTONIC) - began, server_took = seconds(server_clock) - server_began;
-    printf("{\"requests\": %ld, \"seconds\": %.9f, \"server_cpu_seconds\": %.9f}\n", requests, took, server_took);
+    return (struct figures){ended.seconds - began.seconds, ended.cpu_seconds - began.cpu_seconds};
+}
+
+int main(int argc, char **argv) {
+    if (argc < 9) {
+        fprintf(stderr, "usage: client CONNECTIONS BYTES WARM_UP REQUESTS ROUNDS wait|spin PAUSE PORT:PROCESS...\n");
+        return 2;
+    }
+    alarm(LIMIT);
+    connections = number(argv[1], 1);
+    size = (size_t)number(argv[2], 2 * sizeof(uint32_t));
+    warm_up = number(argv[3], 0), requests = number(argv[4], 1);
+    long rounds = number(argv[5], 1);
+    timeout = strcmp(argv[6], "spin") == 0 ? 0 : -1;
+    pause_us = (useconds_t)number(argv[7], 0);
+    int count = argc - 8;
+
+    request = malloc(size);
+    struct server *servers = calloc((size_t)count, sizeof *servers);
+    struct figures *figures = calloc((size_t)count, sizeof *figures);
+    if (request == NULL || servers == NULL || figures == NULL) fail("malloc", ENOMEM);
+    for (size_t i = 0; i < size; i++) request[i] = (char)(i * 31 + i / 256);
+    for (int i = 0; i < count; i++) servers[i] = connect_to(argv[8 + i]);
+    for (long round = 0; round < rounds; round++) {
+        for (int i = 0; i < count; i++) {
+            int which = (int)((round + i) % count);
+            figures[which] = measure(&servers[which]);
+        }
+        for (int i = 0; i < count; i++)
+            printf("%s[%.9f, %.9f]", i == 0 ? "[" : ", ", figures[i].seconds, figures[i].cpu_seconds);
+        puts("]");
+        fflush(stdout);
+    }
     return 0;
 }

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from . import echo_programs as programs
-from .echo_programs import SPIN_US, Failed
+from .echo_programs import SPIN_US, Failed, Traffic
 from .fio import progress, significant
 
 REFERENCE, OURS, SPINNING = "C epoll", "onewait", "onewait, spinning"
@@ -39,9 +39,12 @@ class Load:
     def words(self):
         return {"load", str(self.connections), f"{self.size}B"}
 
-    def run(self, client, server, given):
-        got = programs.echo(client, server, self.connections, self.size, given.requests)
-        return got["server_cpu_seconds"] / got["requests"] * 1e6
+    def traffic(self, given):
+        return Traffic(self.connections, self.size, given.requests)
+
+    @staticmethod
+    def figure(requests, _, cpu_seconds):
+        return cpu_seconds / requests * 1e6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,9 +63,12 @@ class Lone:
     def words(self):
         return {"one", self.client}
 
-    def run(self, client, server, given):
-        got = programs.echo(client, server, 1, 64, max(given.requests // 20, 1), self.client)
-        return got["requests"] / got["seconds"]
+    def traffic(self, given):
+        return Traffic(1, 64, max(given.requests // 5, 1), self.client)
+
+    @staticmethod
+    def figure(requests, seconds, _):
+        return requests / seconds
 
 
 @dataclasses.dataclass
@@ -115,24 +121,24 @@ class Idle:
 
 
 def measure_row(row, client, servers, given, tick):
-    runs = {side: [] for side in row.sides if side in servers}
-    sides = list(runs)
-    for number in range(given.rounds):
-        # Another one begins in each round, so that none is always the one after a rest.
-        for side in sides[number % len(sides) :] + sides[: number % len(sides)]:
+    sides = [side for side in row.sides if side in servers]
+    traffic, runs = row.traffic(given), {side: [] for side in sides}
+    tick(row)
+    for measured in programs.echo(client, [servers[side] for side in sides], traffic, given.rounds):
+        for side, (seconds, cpu_seconds) in zip(sides, measured):
+            runs[side].append(row.figure(traffic.requests, seconds, cpu_seconds))
+        if len(runs[REFERENCE]) < given.rounds:
             tick(row)
-            runs[side].append(row.run(client, servers[side], given))
     return Result(row, runs)
 
 
 def measure_idle(client, servers, tick):
-    result = Idle({}, {})
-    for side in (OURS, SPINNING):
-        tick(IdleRow)
-        result.nothing[side] = programs.idle(servers[side], IDLE_S) / IDLE_S
-        got = programs.echo(client, servers[side], 1, 64, 1000, pause_us=PAUSE_US)
-        result.sparse[side] = got["server_cpu_seconds"] / got["seconds"]
-    return result
+    sides, traffic = (OURS, SPINNING), Traffic(1, 64, 1000, pause_us=PAUSE_US)
+    tick(IdleRow)
+    nothing = {side: programs.idle(servers[side], IDLE_S) / IDLE_S for side in sides}
+    tick(IdleRow)
+    measured = next(iter(programs.echo(client, [servers[side] for side in sides], traffic, 1)))
+    return Idle(nothing, {side: cpu_seconds / seconds for side, (seconds, cpu_seconds) in zip(sides, measured)})
 
 
 class IdleRow:
@@ -184,9 +190,9 @@ def idle_lines(idle):
 
 def options(description, rows):
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=11, help="runs of each server in each row (default 11)")
+    parser.add_argument("--rounds", type=int, default=101, help="how often each server is asked in each row (default 101)")
     parser.add_argument(
-        "--requests", type=int, default=100_000, help="requests of a run, after a fifth as many to warm up (default 100000)"
+        "--requests", type=int, default=10_000, help="for how many requests, after a fifth as many to warm up (default 10000)"
     )
     known = set().union(*(row.words for row in rows), IdleRow.words)
     parser.add_argument(
@@ -211,8 +217,7 @@ def options(description, rows):
 
 def measure(given, work):
     client, servers, skipped = programs.build(work)
-    runs = sum(given.rounds * sum(side in servers for side in row.sides) for row in given.chosen)
-    tick = progress(runs + 2 * given.idle)
+    tick = progress(len(given.chosen) * given.rounds + 2 * given.idle)
     results, failures, idle = [], [], None
     for row in given.chosen:
         try:
@@ -252,7 +257,7 @@ def show(given, results, idle, skipped, failures):
     if idle:
         print(*idle_lines(idle), sep="\n", end="\n\n")
     print(f"Medians ± half of the spread between the quartiles; {given.rounds} rounds, alternated, of {given.requests:,}", end=" ")
-    print(f"requests (a twentieth of that on one connection); Linux {setting['kernel']},", end=" ")
+    print(f"requests (a fifth of that on one connection); Linux {setting['kernel']},", end=" ")
     print(f"{setting['processors']} processors, {setting['congestion_control']}.")
     for name, why in skipped.items():
         print(f"Skipped: {name}: {why}")
@@ -267,6 +272,7 @@ def measure_and_show(description, rows):
     # SIGTERM tidies up as Ctrl-C does; and Ctrl-C does it also where a shell has started this in the background.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    programs.allow_descriptors()
     with tempfile.TemporaryDirectory(prefix="onewait-echo-") as work:
         try:
             results, idle, skipped, failures = measure(given, Path(work))

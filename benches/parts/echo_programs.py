@@ -5,6 +5,7 @@ import ctypes
 import dataclasses
 import json
 import os
+import resource
 import signal
 import subprocess
 import time
@@ -17,8 +18,8 @@ PEERS = ROOT / "benches" / "echo-peers"
 SERVER_PROCESSOR, CLIENT_PROCESSOR = 0, 1
 # For how long a spinning server may look before it sleeps.
 SPIN_US = 50
-# Of whatever is run: what takes longer hangs.
-LIMIT_S = 120
+# Of a server that is starting: what takes longer hangs.
+LIMIT_S = 30
 
 
 class Failed(Exception):
@@ -35,7 +36,7 @@ class Server:
 def said_by(command, **more):
     """What it wrote; raises if it failed."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, **more)
+        done = subprocess.run([str(word) for word in command], capture_output=True, text=True, **more)
     except OSError as error:
         raise Failed(f"{command[0]}: {error.strerror}") from None
     if done.returncode:
@@ -102,6 +103,12 @@ def own_target():
     return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "echo-peers"
 
 
+def allow_descriptors():
+    """As many as the system lets this process have, for server and client with a thousand connections and more."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def on(processor):
     """What a child does before it becomes the program: it keeps to a processor, and ends if this script is killed."""
     libc = ctypes.CDLL(None)
@@ -133,17 +140,39 @@ def running(server):
         process.communicate()
 
 
-def echo(client, server, connections, size, requests, way="wait", pause_us=0):
-    """What the client measured: a dictionary."""
-    with running(server) as (process, port):
-        command = [*client, port, process.pid, connections, size, requests // 5, requests, way, pause_us]
+@dataclasses.dataclass
+class Traffic:
+    """What the client does in a round with each server."""
+
+    connections: int
+    size: int
+    requests: int
+    way: str = "wait"  # How it waits for answers: wait, spin
+    pause_us: int = 0
+
+    def words(self, rounds):
+        warm_up = max(self.requests // 5, self.connections)
+        return [self.connections, self.size, warm_up, self.requests, rounds, self.way, self.pause_us]
+
+
+def echo(client, servers, traffic, rounds):
+    """Yields for each round what the client measured: a pair of seconds and CPU seconds for each server."""
+    with contextlib.ExitStack() as stack:
+        started = [stack.enter_context(running(server)) for server in servers]
+        places = [f"{port}:{process.pid}" for process, port in started]
+        asking = subprocess.Popen(
+            [str(word) for word in (*client, *traffic.words(rounds), *places)], stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, preexec_fn=on(CLIENT_PROCESSOR),
+        )  # fmt: skip
         try:
-            said = said_by([str(word) for word in command], timeout=LIMIT_S, preexec_fn=on(CLIENT_PROCESSOR))
-        except Failed as failure:
-            raise Failed(f"{server.name}: {failure}") from None
-        except subprocess.TimeoutExpired:
-            raise Failed(f"{server.name}: no end after {LIMIT_S} s") from None
-    return json.loads(said)
+            for _ in range(rounds):
+                line = asking.stdout.readline()
+                if not line:
+                    raise Failed(asking.stderr.read().strip() or f"the client ended by {asking.wait()}")
+                yield json.loads(line)
+        finally:
+            asking.kill()
+            asking.communicate()
 
 
 def idle(server, seconds):
