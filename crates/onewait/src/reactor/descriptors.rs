@@ -135,6 +135,7 @@ impl Descriptors {
     ///
     /// # Errors
     /// EINTR.
+    #[inline]
     pub(super) fn wait(
         &self,
         buffer: &mut Vec<libc::epoll_event>,
