@@ -91,25 +91,40 @@ class Result:
         """The median of the rounds' ratios: what disturbs the machine for a while disturbs both sides of a round."""
         return statistics.median(a / b for a, b in zip(self.runs[side], self.runs[other]))
 
+    def doubt(self, side, other):
+        """By how much that median may be wrong: about two standard errors, by the rounds' quartiles."""
+        ratios = [a / b for a, b in zip(self.runs[side], self.runs[other])]
+        if len(ratios) < 2:
+            return 1.0
+        first, _, third = statistics.quantiles(ratios, n=4, method="inclusive")
+        # Of a normal distribution: 1.35 standard deviations between the quartiles, 1.25 of the mean's error for the median.
+        return 2 * 1.25 * (third - first) / 1.35 / len(ratios) ** 0.5
+
     @property
     def reached(self):
         if isinstance(self.row, Lone):
             return None if self.row.least is None else self.ratio(SPINNING, OURS) >= self.row.least
         return self.ratio(OURS, REFERENCE) <= self.row.most
 
-    def above(self):
-        """The peers that ours is not below."""
-        return [peer for peer in PEERS if peer in self.runs and self.ratio(OURS, peer) >= 1]
+    def beside_peers(self):
+        """Peer → "above", "below", or "level with", where the difference is less than can be told."""
+        found = {}
+        for peer in PEERS:
+            if peer in self.runs:
+                more, doubt = self.ratio(OURS, peer) - 1, self.doubt(OURS, peer)
+                found[peer] = "level with" if abs(more) <= doubt else "above" if more > 0 else "below"
+        return found
 
     def json(self):
         unit = "requests_per_second" if isinstance(self.row, Lone) else "cpu_us_per_request"
         other = OURS if isinstance(self.row, Lone) else REFERENCE
         sides = {
             side: {unit: round(self.median(side), 3), "spread": round(self.spread(side), 3),
-                   f"over {other}": round(self.ratio(side, other), 4)}
+                   f"over {other}": round(self.ratio(side, other), 4), "doubt": round(self.doubt(side, other), 4)}
             for side in self.runs
         }  # fmt: skip
-        return {"row": self.row.name, **dataclasses.asdict(self.row), "sides": sides, "reached": self.reached}
+        more = {"beside_peers": self.beside_peers()} if isinstance(self.row, Load) else {}
+        return {"row": self.row.name, **dataclasses.asdict(self.row), "sides": sides, "reached": self.reached, **more}
 
 
 @dataclasses.dataclass
@@ -163,9 +178,10 @@ def load_table(results):
         for side in sides:
             line.append(f"{significant(result.median(side))} ±{result.spread(side):.2f}")
             if side != REFERENCE:
-                line.append(f"{result.ratio(side, REFERENCE):.3f}")
-        above = result.above()
-        met = "✓" if result.reached and not above else "✗" + "".join(f" not below {peer}" for peer in above)
+                line.append(f"{result.ratio(side, REFERENCE):.3f} ±{result.doubt(side, REFERENCE):.3f}")
+        beside = {peer: how for peer, how in result.beside_peers().items() if how != "below"}
+        reached = result.reached and "above" not in beside.values()
+        met = ("✓" if reached else "✗") + "".join(f" {how} {peer}" for peer, how in beside.items())
         lines.append([*line, f"≤ {result.row.most:g}", met])
     return aligned(lines)
 
@@ -250,7 +266,7 @@ def show(given, results, idle, skipped, failures):
     lones = [result for result in results if isinstance(result.row, Lone)]
     if loads:
         print(*load_table(loads), sep="\n")
-        print("×: the median of the rounds' ratios to the bare C loop.\n")
+        print("×: the median of the rounds' ratios to the bare C loop, ± two standard errors. Level: no difference that size.\n")
     if lones:
         print(*lone_table(lones), sep="\n")
         print(f"Spinning: for up to {SPIN_US} µs before a sleep, less where that was of no use.\n")
