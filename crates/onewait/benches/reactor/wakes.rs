@@ -1,4 +1,7 @@
 //! Waking a reactor from another processor while its thread is at work.
+//!
+//! That makes no system call: `strace -f -c` counts as many calls of `write` as the peer's eventfd and the table make, and no
+//! `futex` but for the threads' ends.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
