@@ -161,6 +161,7 @@ impl Descriptors {
     ///
     /// # Errors
     /// EINTR.
+    #[inline]
     pub(super) fn wait(
         &self,
         buffer: &mut Vec<libc::epoll_event>,

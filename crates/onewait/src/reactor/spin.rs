@@ -3,41 +3,91 @@
 
 use std::time::Duration;
 
-/// How long to look before sleeping. It adapts: where looking was of use, the next time is longer; where not, shorter.
+/// Whether to look before sleeping. It adapts: looking that was of use earns some more of it, looking that was not costs.
+///
+/// It is for the whole time or not at all. Looking for half of it finds nothing where answers take most of it, so one
+/// answer that came late would end it for all that come in time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Spin {
     most: Duration,
-    now: Duration,
+    /// How many more times it may be of no use.
+    credit: u32,
+    /// Sleeps without a look since there was no credit.
+    sleeps: u32,
 }
 
-/// Below this it is not worth the clock; once there, one sleep in [`PROBE`] is preceded by a look all the same.
+/// Below this it is not worth the clock.
 const LEAST: Duration = Duration::from_micros(1);
-const PROBE: Duration = Duration::from_nanos(15);
+const MOST_CREDIT: u32 = 8;
+/// What a look that was of use is worth. So looking goes on if one in three is.
+const EARNED: u32 = 2;
+/// Without credit, one sleep in so many is preceded by a look all the same.
+const PROBE: u32 = 64;
 
 impl Spin {
     /// At most so long; zero never looks.
     pub(super) fn new(most: Duration) -> Spin {
-        Spin { most, now: most }
+        Spin { most, credit: MOST_CREDIT, sleeps: 0 }
     }
 
     /// How long to look this time, if at all.
+    #[inline]
     pub(super) fn time(&mut self) -> Option<Duration> {
         if self.most < LEAST {
             return None;
         }
-        if self.now >= LEAST {
-            return Some(self.now);
+        if self.credit == 0 {
+            self.sleeps += 1;
+            if self.sleeps < PROBE {
+                return None;
+            }
+            self.sleeps = 0;
         }
-        // A few dozen sleeps from the least to a microsecond.
-        self.now += PROBE;
-        (self.now >= LEAST).then_some(self.most)
+        Some(self.most)
     }
 
     /// It was, or was not, of use.
     pub(super) fn was(&mut self, useful: bool) {
-        self.now = if useful { self.most } else { self.now / 2 };
-        if self.now < LEAST {
-            self.now = Duration::ZERO;
+        self.credit = if useful { (self.credit + EARNED).min(MOST_CREDIT) } else { self.credit.saturating_sub(1) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIME: Duration = Duration::from_micros(50);
+
+    /// How many of so many sleeps are preceded by a look, where each look is of use or not.
+    fn looks(spin: &mut Spin, sleeps: usize, mut useful: impl FnMut() -> bool) -> usize {
+        let mut looked = || spin.time().inspect(|_| spin.was(useful())).is_some();
+        (0..sleeps).filter(|_| looked()).count()
+    }
+
+    #[test]
+    fn no_time_never_looks() {
+        assert_eq!(looks(&mut Spin::new(Duration::ZERO), 1000, || true), 0);
+    }
+
+    #[test]
+    fn answers_that_come_late_now_and_then_do_not_end_it() {
+        let mut spin = Spin::new(TIME);
+        for _ in 0..1000 {
+            assert_eq!(looks(&mut spin, 1, || true), 1);
+            assert_eq!(looks(&mut spin, 2, || false), 2);
         }
+    }
+
+    #[test]
+    fn where_it_is_of_no_use_few_sleeps_have_a_look() {
+        let mut spin = Spin::new(TIME);
+        assert_eq!(looks(&mut spin, 1000, || false), 8 + 992 / 64);
+    }
+
+    #[test]
+    fn it_begins_again_when_it_is_of_use_again() {
+        let mut spin = Spin::new(TIME);
+        looks(&mut spin, 1000, || false);
+        assert_eq!(looks(&mut spin, 64 + 100, || true), 101 + 32);
     }
 }

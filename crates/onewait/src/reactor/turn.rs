@@ -199,10 +199,12 @@ impl Reactor {
 
     #[inline]
     fn wait_inside(&mut self, events: &mut [Ready], timeout: Option<Duration>) -> Result<usize, Errno> {
-        let now = self.epoch.elapsed();
-        // A time beyond what the clock can say is for ever.
-        let deadline = timeout.and_then(|timeout| now.checked_add(timeout));
         let may_sleep = timeout != Some(Duration::ZERO);
+        // A time beyond what the clock can say is for ever. Without a time to keep, the clock is not read.
+        let deadline = match timeout {
+            Some(timeout) if may_sleep => self.epoch.elapsed().checked_add(timeout),
+            _ => None,
+        };
         loop {
             let count = self.collect(events, !may_sleep)?;
             if count > 0 || !may_sleep {

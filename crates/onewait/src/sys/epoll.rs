@@ -50,6 +50,7 @@ impl Epoll {
     ///
     /// # Errors
     /// EINTR, and EINVAL for no room.
+    #[inline]
     pub(crate) fn wait(&self, events: &mut [libc::epoll_event], timeout: Option<Duration>) -> Result<usize, Errno> {
         let room = i32::try_from(events.len()).unwrap_or(i32::MAX);
         let exact = timeout.filter(|timeout| !timeout.is_zero() && KNOWS_NANOSECONDS.load(Ordering::Relaxed));
