@@ -21,7 +21,7 @@ pub enum Armed {
     Sleep,
     /// There may be something to report: wait here, with no time, instead of sleeping.
     Look,
-    /// A [`Waker`](crate::Waker) was used: return to whoever wants to be woken.
+    /// A [`Waker`](crate::Waker) was used: look for events, and return to whoever wants to be woken.
     Interrupted,
 }
 
@@ -31,15 +31,18 @@ pub enum Armed {
 /// it, once. The order that loses nothing: [`wait`](crate::EventPoll::wait) with no time; if that finds nothing,
 /// [`arm`](Self::arm); if that says so, sleep; [`disarm`](Self::disarm); begin again.
 ///
-/// Arming and disarming is some atomic operations, and no system call. Dropping it disarms it.
+/// Arming and disarming is some atomic operations, and no system call. Dropping it disarms it; if it was told of something
+/// since it was armed, another waiter is told instead.
 pub struct Bell {
     core: Arc<Core>,
     waiter: Arc<Waiter>,
+    /// Armed, and not disarmed since.
+    is_armed: bool,
 }
 
 impl Bell {
     pub(crate) fn new(core: Arc<Core>, ring: Arc<dyn Ring>) -> Self {
-        Self { core, waiter: Waiter::of_bell(ring) }
+        Self { core, waiter: Waiter::of_bell(ring), is_armed: false }
     }
 
     /// From now on it rings, unless there is a reason not to sleep.
@@ -47,7 +50,10 @@ impl Bell {
     /// Errors: [`Closed`](crate::Error::Closed).
     pub fn arm(&mut self) -> Result<Armed> {
         match self.core.waiters.arm(&self.core.intake, &mut self.waiter) {
-            None => Ok(Armed::Sleep),
+            None => {
+                self.is_armed = true;
+                Ok(Armed::Sleep)
+            }
             Some(Slept::Look { interrupted: false, .. } | Slept::TimedOut) => Ok(Armed::Look),
             Some(Slept::Look { interrupted: true, .. }) => Ok(Armed::Interrupted),
             Some(Slept::Closed) => Err(Error::Closed),
@@ -57,13 +63,14 @@ impl Bell {
     /// It rings no more, but a ring that is under way may still come. Whoever was told must look for events now: nobody
     /// else was told of them. Returns whether it was a waker's.
     pub fn disarm(&mut self) -> bool {
+        self.is_armed = false;
         self.core.waiters.disarm(&self.core.intake, &self.waiter)
     }
 }
 
 impl Drop for Bell {
     fn drop(&mut self) {
-        self.disarm();
+        self.core.waiters.retire(&self.core.intake, &self.waiter, self.is_armed);
     }
 }
 

@@ -73,8 +73,10 @@ impl Wakes {
             self.last = core::mem::replace(&mut *waiter.next.lock(), first.take());
             first = Some(waiter);
         }
-        while let Some(waiter) = first {
-            first = waiter.next.lock().take();
+        // The rest stays here, for the drop, in case waking one panics.
+        self.last = first;
+        while let Some(waiter) = self.last.take() {
+            self.last = waiter.next.lock().take();
             waiter.wake();
         }
     }
@@ -108,9 +110,16 @@ struct Sleepers {
     stack: Vec<Arc<Waiter>>,
     /// Those of finished waits, so that a wait does not allocate, and a signal handler never frees.
     spare: Vec<Arc<Waiter>>,
+    /// Those of bells that somebody else may still have, to ring. Kept here so that a signal handler never has the last.
+    retired: Vec<Arc<Waiter>>,
 }
 
 impl Sleepers {
+    /// Those retired that nobody else has any more. To be dropped without the lock: that is the user's code.
+    fn forgotten(&mut self) -> Vec<Arc<Waiter>> {
+        self.retired.extract_if(.., |waiter| Arc::get_mut(waiter).is_some()).collect()
+    }
+
     /// One that nobody else refers to: a late wake-up of its former user must not come to the next.
     fn spare(&mut self, place: Place) -> Arc<Waiter> {
         let free = self.spare.iter_mut().position(|waiter| Arc::get_mut(waiter).is_some());
@@ -214,18 +223,49 @@ impl Waiters {
     /// to sleep. The waiter is replaced if somebody still has the old one, to ring for what was before.
     pub(crate) fn arm(&self, intake: &Intake, waiter: &mut Arc<Waiter>) -> Option<Slept> {
         let mut sleepers = self.sleepers.lock();
-        let awake = Self::stay_awake(intake);
+        let forgotten = sleepers.forgotten();
+        // Whoever sleeps elsewhere looks for events after this, too: these need not come first.
+        let is_woken = intake.load() & WAKE != 0 && intake.clear(WAKE) & WAKE != 0;
+        let awake = match is_woken {
+            true => Some(Slept::Look { timed_out: false, interrupted: true }),
+            false => Self::stay_awake(intake),
+        };
         if awake.is_none() && waiter.word.load(Ordering::Relaxed) != ASLEEP {
             let is_shared = Arc::get_mut(waiter).is_none();
             if let (true, Sleeps::Elsewhere(ring)) = (is_shared, &waiter.sleeps) {
-                *waiter = Waiter::of_bell(ring.clone());
+                let fresh = Waiter::of_bell(ring.clone());
+                sleepers.retired.push(core::mem::replace(waiter, fresh));
             }
             waiter.word.store(ASLEEP, Ordering::Relaxed);
             sleepers.stack.push(waiter.clone());
         }
         drop(sleepers);
+        drop(forgotten);
         self.deliver_now(intake);
         awake
+    }
+
+    /// The end of a bell. If it was told of something, and nobody has looked since, somebody else is told.
+    pub(crate) fn retire(&self, intake: &Intake, waiter: &Arc<Waiter>, was_told: bool) {
+        let mut sleepers = self.sleepers.lock();
+        let forgotten = sleepers.forgotten();
+        let why = waiter.word.swap(NOTIFIED, Ordering::AcqRel);
+        if why == ASLEEP {
+            sleepers.take_off(intake, waiter);
+        }
+        sleepers.retired.push(waiter.clone());
+        drop(sleepers);
+        drop(forgotten);
+        if why == INTERRUPTED {
+            intake.set(WAKE);
+        }
+        let mut wakes = Wakes::default();
+        let word = intake.latest();
+        if was_told && why != ASLEEP && Intake::may_have_events(word) && word & SLEEPERS != 0 {
+            self.wake_one(intake, &mut wakes);
+        }
+        self.deliver(intake, &mut wakes);
+        wakes.fire();
     }
 
     /// Takes a bell's waiter off the stack, if it is there. Whether a waker was the reason that it is not.

@@ -458,3 +458,21 @@ fn a_bell_that_is_disarmed_and_armed_again_rings_for_what_is_notified_then() {
         assert_eq!(event.read(), Ok(2));
     });
 }
+
+#[test]
+fn a_bell_that_is_dropped_when_it_has_rung_passes_the_event_on() {
+    model(|| {
+        let event = event();
+        let poll = poll_with(&[&event], EDGE);
+        let sleeper = {
+            let poll = poll.clone();
+            thread::spawn(move || wait(&poll, None))
+        };
+        until_asleep();
+        let mut bell = poll.bell(Arc::new(Elsewhere::default()));
+        assert_eq!(bell.arm(), Ok(Armed::Sleep));
+        event.write(1).unwrap();
+        drop(bell);
+        assert_eq!(sleeper.join().unwrap(), Ok(1));
+    });
+}

@@ -1,10 +1,10 @@
 //! A thread that copies to and from the page cache beside the one that submits.
 //!
-//! Such a copy waits for nothing and costs a microsecond or two of a processor, of which a second one can do a part; how
+//! Such a copy hardly ever waits and costs a microsecond or two of a processor, of which a second one can do a part; how
 //! much, and whether at all, [`CopySplit`] finds out. The copier takes requests in the order in which they were handed to
 //! it, and has few of them at a time: whoever needs them done (`fsync`, cancelling, a close) waits for that as it would
-//! have waited had they been copied in the call. A read that would have to wait goes on to the driver: nothing stands
-//! behind a disk here.
+//! have waited had they been copied in the call. A read that would have to wait goes on to the driver. A write that has to
+//! (`write_policy.rs`) keeps the few behind it waiting, as it would have kept its submitter.
 
 use super::busy::Busy;
 use super::copy_split::CopySplit;
@@ -16,6 +16,7 @@ use super::ring_core::Table;
 use super::slots::Key;
 use super::write_policy::Watched;
 use crate::driver::direct;
+use crate::driver::operation::Operation;
 use crate::errno::Errno;
 use crate::sys::{self, Thread};
 use std::hint;
@@ -123,14 +124,9 @@ impl<P: Payload> Shared<P> {
     }
 
     fn copy(&self, key: Key) {
-        // SAFETY: the slot was handed to us, and stays ours until the request's end.
-        let Some(body) = (unsafe { self.slots.body(key) }) else { return };
-        let Some(request) = body else { return };
-        let fd = request.operation.fd;
-        let result = if request.operation.is_read() { read(request) } else { write(request) };
+        let Some((operation, result)) = self.carry_out(key) else { return };
+        let fd = operation.fd;
         let result = result.or_else(|| {
-            request.operation.for_copier = false;
-            let operation = request.operation;
             let errno = self.drivers.submit(key, &operation, true).err()?;
             // Better late than not at all, where a disk can be waited for.
             // SAFETY: by the contract of `Engine::submit`, until the payload is told; no driver took it.
@@ -139,9 +135,20 @@ impl<P: Payload> Shared<P> {
         // The driver has counted the number, too, if the request is with it.
         self.busy.remove(fd);
         let Some(result) = result else { return };
-        let Some(request) = body.take() else { return };
+        // SAFETY: the slot was handed to us, and no driver took it.
+        let Some(Some(request)) = (unsafe { self.slots.body(key) }).map(Option::take) else { return };
         request.end(result, self.slots.find(key).map(|slot| Waiters::of(&slot.waiters)));
         self.slots.give_back(key);
+    }
+
+    /// What there is to do, and the result, or a negative error number: `None` if the request, as it is now, is one for the
+    /// driver. The slot is nobody's when it goes there.
+    fn carry_out(&self, key: Key) -> Option<(Operation, Option<i32>)> {
+        // SAFETY: the slot was handed to us, and stays ours until it is handed on, or the request ends.
+        let request = unsafe { self.slots.body(key) }?.as_mut()?;
+        let result = if request.operation.is_read() { read(request) } else { write(request) };
+        request.operation.for_copier = false;
+        Some((request.operation, result))
     }
 }
 

@@ -120,6 +120,8 @@ unsafe fn attempt_unknown(mut operation: Operation, split: &CopySplit) -> Attemp
     if operation.append && operation.is_write() {
         // O_APPEND may have come after the hint. This write is queued, and the next must not overtake it by the hint.
         hints::unlearn(operation.fd, Hint::WriteCached);
+        // Nor may this one overtake those that the copier has by the hint.
+        split.drain();
     }
     // A driver would wait for the descriptor to become ready, which it never does.
     if operation.file.is_number() && !sys::can_transfer(operation.fd, operation.is_read()) {

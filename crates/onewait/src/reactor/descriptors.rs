@@ -169,15 +169,22 @@ impl Descriptors {
         timeout: Option<Duration>,
     ) -> Result<usize, Errno> {
         buffer.resize(out.len().min(MOST), libc::epoll_event { events: 0, u64: 0 });
-        let count = self.epoll.wait(buffer, timeout)?;
-        let own = self.own_token.load(Ordering::Relaxed);
-        let events = buffer.iter().take(count).map(|event| (event.u64, event.events));
-        let mut stored = 0;
-        for ((token, bits), place) in events.filter(|(token, _)| *token != own).zip(out) {
-            *place = Ready { token, events: Events::from_bits_retain(bits) };
-            stored += 1;
+        let mut timeout = timeout;
+        loop {
+            let count = self.epoll.wait(buffer, timeout)?;
+            let own = self.own_token.load(Ordering::Relaxed);
+            let events = buffer.iter().take(count).map(|event| (event.u64, event.events));
+            let mut stored = 0;
+            for ((token, bits), place) in events.filter(|(token, _)| *token != own).zip(&mut *out) {
+                *place = Ready { token, events: Events::from_bits_retain(bits) };
+                stored += 1;
+            }
+            // The reactor's own took all of the room: there may be more behind them.
+            if stored > 0 || count < buffer.len() {
+                return Ok(stored);
+            }
+            timeout = Some(Duration::ZERO);
         }
-        Ok(stored)
     }
 
     fn own(&self) -> MutexGuard<'_, Vec<RawFd>> {

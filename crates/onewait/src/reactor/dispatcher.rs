@@ -12,6 +12,10 @@ use std::time::Duration;
 
 /// Events taken from the reactor in a turn.
 const ROOM: usize = 256;
+/// The bit that a handler's token has.
+const HANDLER: u64 = 1 << 63;
+/// So many uses a slot has; what is above them is that bit.
+const GENERATIONS: u32 = 1 << 31;
 
 /// Calls a handler for each event: `run` it, and it is the program's loop.
 ///
@@ -135,7 +139,8 @@ impl<S> Dispatcher<S> {
         Ok(Dispatcher::on(Reactor::new()?))
     }
 
-    /// A dispatcher on a reactor that watches nothing yet: what it does watch has no handler, and is not heard of.
+    /// A dispatcher on a reactor of one's own. What that watches already has no handler, and is not heard of; its tokens
+    /// must be below 2⁶³, where those of handlers begin.
     pub fn on(reactor: Reactor) -> Dispatcher<S> {
         Dispatcher {
             reactor,
@@ -255,10 +260,12 @@ impl<S> Dispatcher<S> {
     pub fn run(&mut self, state: &mut S) -> io::Result<()> {
         self.is_stopping = false;
         while !self.is_stopping && self.live > 0 {
-            match self.turn(state, None) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => _ = result?,
+            // Not an error of a handler's, whatever it is.
+            match self.fill(None) {
+                Err(Errno::INTR) => continue,
+                result => result?,
             }
+            self.call_all(state)?;
         }
         Ok(())
     }
@@ -269,10 +276,20 @@ impl<S> Dispatcher<S> {
     /// # Errors
     /// EINTR if a signal was handled and there is nothing to report; that of a handler.
     pub fn turn(&mut self, state: &mut S, timeout: Option<Duration>) -> io::Result<usize> {
+        self.fill(timeout)?;
+        self.call_all(state)
+    }
+
+    /// Waits for events, unless some are left.
+    fn fill(&mut self, timeout: Option<Duration>) -> Result<(), Errno> {
         if self.next == self.count {
             let count = self.reactor.wait(&mut self.events, timeout)?.len();
             (self.next, self.count) = (0, count);
         }
+        Ok(())
+    }
+
+    fn call_all(&mut self, state: &mut S) -> io::Result<usize> {
         let mut called = 0;
         while self.next < self.count && (called == 0 || !self.is_stopping) {
             let Ready { token, events } = self.events[self.next];
@@ -283,7 +300,8 @@ impl<S> Dispatcher<S> {
         Ok(called)
     }
 
-    /// What it watches, and how it is woken. What is added there directly has no handler, and is not heard of.
+    /// What it watches, and how it is woken. What is added there directly has no handler, and is not heard of; its token
+    /// must be below 2⁶³, where those of handlers begin.
     pub fn registry(&self) -> &Registry {
         self.reactor.registry()
     }
@@ -335,13 +353,13 @@ impl<S> Dispatcher<S> {
         let slot = &mut self.handlers[index as usize];
         slot.state = State::Away;
         self.live += 1;
-        Ok(HandlerId(u64::from(slot.generation) << 32 | u64::from(index)))
+        Ok(HandlerId(HANDLER | u64::from(slot.generation) << 32 | u64::from(index)))
     }
 
     /// The slot, as long as its name is good.
     fn slot(&mut self, id: HandlerId) -> Option<&mut Slot<S>> {
         let slot = self.handlers.get_mut(id.0 as u32 as usize)?;
-        let is_it = slot.generation == (id.0 >> 32) as u32 && !matches!(slot.state, State::Free);
+        let is_it = id.0 >> 32 == (HANDLER >> 32 | u64::from(slot.generation)) && !matches!(slot.state, State::Free);
         is_it.then_some(slot)
     }
 
@@ -357,8 +375,8 @@ impl<S> Dispatcher<S> {
         slot.state = State::Free;
         self.live -= 1;
         // A slot whose generations are used up is used no more.
-        if let Some(next) = slot.generation.checked_add(1) {
-            slot.generation = next;
+        slot.generation += 1;
+        if slot.generation < GENERATIONS {
             self.free.push(index);
         }
     }

@@ -7,6 +7,7 @@
 use super::descriptors::Descriptors;
 use crate::errno::Errno;
 use eventpoll::{Armed, Bell, Ring};
+use std::mem;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr;
 use std::time::Duration;
@@ -17,6 +18,8 @@ pub(super) struct Embedded {
     timer: OwnedFd,
     /// What the timerfd is set to; `None`: it is not.
     set_to: Option<Duration>,
+    /// A waker was used, and no wait has returned for it.
+    is_woken: bool,
 }
 
 impl Embedded {
@@ -32,7 +35,7 @@ impl Embedded {
         let timer = unsafe { OwnedFd::from_raw_fd(fd) };
         descriptors.add_own(timer.as_raw_fd())?;
         descriptors.ask_always();
-        Ok(Embedded { timer, set_to: None })
+        Ok(Embedded { timer, set_to: None, is_woken: false })
     }
 
     /// Nobody is in `wait` from now on.
@@ -46,10 +49,11 @@ impl Embedded {
         now: Duration,
         first_timer: Option<Duration>,
     ) -> Result<(), Errno> {
-        match bell.arm()? {
-            Armed::Sleep => {}
+        let armed = bell.arm()?;
+        self.is_woken |= armed == Armed::Interrupted;
+        if armed != Armed::Sleep {
             // The bell will not ring for what is there already, nor for a waker that it was told of.
-            Armed::Look | Armed::Interrupted => descriptors.doorbell().ring(),
+            descriptors.doorbell().ring();
         }
         if first_timer.is_some_and(|first| first <= now) {
             // Left for lack of room; its edge may be used up.
@@ -79,6 +83,6 @@ impl Embedded {
 
     /// Somebody is in `wait` again. Returns whether a waker was the reason.
     pub(super) fn enter(&mut self, bell: &mut Bell) -> bool {
-        bell.disarm()
+        bell.disarm() | mem::take(&mut self.is_woken)
     }
 }

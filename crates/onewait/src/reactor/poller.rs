@@ -221,7 +221,9 @@ impl Poller {
             let first = *token as usize;
             let others = self.again.iter().filter(|(other, _)| *other == first).map(|(_, place)| *place);
             for place in std::iter::once(first).chain(others) {
-                entries[place].ready = events.intersection(entries[place].wanted | always);
+                if let Some(entry) = entries.get_mut(place) {
+                    entry.ready = events.intersection(entry.wanted | always);
+                }
             }
         }
         Ok(count)

@@ -174,8 +174,11 @@ impl Reactor {
     /// it does not sleep.
     ///
     /// Timers come first, in the order of their deadlines, then sources of this process, then descriptors; each kind gets a
-    /// part of the room in each turn, however much another has, and within a kind what was reported goes to the end. With
-    /// nothing but sources of this process and timers to report it makes no system call; otherwise one.
+    /// part of the room in each turn, however much another has, and within a kind what was reported goes to the end.
+    ///
+    /// A reactor that never watched a descriptor makes no system call as long as there is something to report. Otherwise a
+    /// wait makes one; one more with room for less than three events, and for each sleep that ends for nothing; and many
+    /// while it spins.
     ///
     /// # Errors
     /// EINVAL if `events` has no room; EINTR if a signal was handled, and there is nothing to report.
@@ -205,20 +208,22 @@ impl Reactor {
             Some(timeout) if may_sleep => self.epoch.elapsed().checked_add(timeout),
             _ => None,
         };
+        let mut asks_kernel = !may_sleep;
         loop {
-            let count = self.collect(events, !may_sleep)?;
+            let count = self.collect(events, asks_kernel)?;
             if count > 0 || !may_sleep {
                 return Ok(count);
             }
             if let Some(time) = self.spin.time() {
-                let count = self.look_for(events, time, deadline)?;
-                self.spin.was(count > 0);
-                if count > 0 {
+                let found = self.look_for(events, time, deadline)?;
+                self.spin.was(found.is_some());
+                if let Some(count) = found {
                     return Ok(count);
                 }
             }
             match self.bell.arm()? {
-                Armed::Look => {}
+                // Notifications that never end must not keep descriptors waiting.
+                Armed::Look => asks_kernel = true,
                 // Wakers that never tire must not keep descriptors waiting.
                 Armed::Interrupted => return self.collect(events, true),
                 Armed::Sleep => match self.sleep(events, deadline) {
@@ -256,14 +261,27 @@ impl Reactor {
         }
     }
 
-    /// Looks for events again and again.
-    fn look_for(&mut self, events: &mut [Ready], time: Duration, deadline: Option<Duration>) -> Result<usize, Errno> {
+    /// Looks for events, and for a waker, again and again. `None`: the time is over.
+    fn look_for(
+        &mut self,
+        events: &mut [Ready],
+        time: Duration,
+        deadline: Option<Duration>,
+    ) -> Result<Option<usize>, Errno> {
         let end = self.epoch.elapsed().saturating_add(time);
         let end = deadline.map_or(end, |deadline| deadline.min(end));
         loop {
             let count = self.collect(events, true)?;
-            if count > 0 || self.epoch.elapsed() >= end {
-                return Ok(count);
+            if count > 0 {
+                return Ok(Some(count));
+            }
+            match self.bell.arm()? {
+                Armed::Interrupted => return self.collect(events, true).map(Some),
+                Armed::Sleep if self.bell.disarm() => return self.collect(events, true).map(Some),
+                _ => {}
+            }
+            if self.epoch.elapsed() >= end {
+                return Ok(None);
             }
             hint::spin_loop();
         }
@@ -321,14 +339,20 @@ impl Reactor {
         if self.timers.len() == 0 {
             return 0;
         }
-        let (mut places, mut count) = (events.iter_mut(), 0);
-        self.timers.expire(self.epoch.elapsed(), places.len(), |_, _, token| {
-            if let Some(place) = places.next() {
-                *place = Ready { token, events: Events::IN };
-                count += 1;
+        let (room, mut places, mut count) = (events.len(), events.iter_mut(), 0);
+        let now = self.epoch.elapsed();
+        loop {
+            let is_unfinished = self.timers.expire(now, room, |_, _, token| {
+                if let Some(place) = places.next() {
+                    *place = Ready { token, events: Events::IN };
+                    count += 1;
+                }
+            });
+            // What is due may still be on its way down the wheel.
+            if count > 0 || !is_unfinished {
+                return count;
             }
-        });
-        count
+        }
     }
 
     fn collect_sources(&mut self, events: &mut [Ready]) -> Result<usize, Errno> {

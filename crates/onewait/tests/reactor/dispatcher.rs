@@ -198,3 +198,23 @@ fn a_waker_lets_a_turn_return() {
     dispatcher.registry().waker().wake();
     assert_eq!(dispatcher.turn(&mut log, PATIENCE).unwrap(), 0);
 }
+
+#[test]
+fn an_interruption_that_a_handler_reports_ends_the_loop_with_it() {
+    let (mut dispatcher, mut log) = (dispatcher(), Log::new());
+    let handler = |_: &mut Dispatcher<Log>, _: &mut Log, _: &mut Event, _| Err(io::ErrorKind::Interrupted.into());
+    dispatcher.watch(Event::new(1), Interest::IN, handler).unwrap();
+    assert_eq!(dispatcher.run(&mut log).unwrap_err().kind(), io::ErrorKind::Interrupted);
+}
+
+#[test]
+fn what_is_added_to_the_registry_directly_reaches_no_handler() {
+    let (mut dispatcher, mut log) = (dispatcher(), Log::new());
+    let (handled, direct) = (Event::new(0), Event::new(1));
+    dispatcher.watch(handled, Interest::IN, |_, _, _, _| unreachable!("it is not ready")).unwrap();
+    for token in [0, 1, 1 << 32] {
+        dispatcher.registry().add(&direct, Interest::IN, token).unwrap();
+        dispatcher.turn(&mut log, NOW).unwrap();
+        dispatcher.registry().delete(&direct).unwrap();
+    }
+}

@@ -142,3 +142,28 @@ fn a_reactor_in_a_reactor_loses_nothing() {
     }
     writer.join().unwrap();
 }
+
+#[test]
+fn a_waker_that_comes_with_an_event_ends_the_next_wait() {
+    let mut reactor = embeddable();
+    let event = Event::new(0);
+    reactor.registry().add(&event, Interest::IN | Interest::EDGE, 1).unwrap();
+    event.write(1).unwrap();
+    reactor.registry().waker().wake();
+    assert_eq!(waited(&mut reactor, PATIENCE), [(1, Events::IN)]);
+    let begin = Instant::now();
+    assert_eq!(waited(&mut reactor, PATIENCE), []);
+    assert!(begin.elapsed() < LONG, "it was woken, and not for the time");
+}
+
+#[test]
+fn the_rings_of_the_doorbell_take_no_room() {
+    let mut reactor = embeddable();
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    reactor.registry().add(&reader, Interest::IN, 1).unwrap();
+    // The doorbell first, then the pipe.
+    reactor.registry().waker().wake();
+    writer.write_all(b"x").unwrap();
+    let mut one = [Ready::default()];
+    assert_eq!(reactor.wait(&mut one, Some(Duration::ZERO)).unwrap().len(), 1);
+}

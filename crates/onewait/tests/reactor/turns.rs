@@ -2,9 +2,11 @@
 
 use crate::{NOW, reactor};
 use eventpoll::sources::Event;
-use onewait::reactor::{Interest, Reactor, Ready};
+use eventpoll::{Notifier, Source, Watched};
+use onewait::reactor::{Events, Interest, Reactor, Ready};
 use std::collections::HashMap;
 use std::io::{PipeReader, PipeWriter, Write};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// Tokens of timers, sources and descriptors begin here.
@@ -84,4 +86,30 @@ fn many_that_are_always_ready_leave_room_for_few() {
         assert!(least(&counts, DESCRIPTOR, descriptors) >= (turns * 10 / descriptors as usize).min(turns) - 1);
         assert_eq!(counts[&TIMER], turns, "timers come in each turn");
     }
+}
+
+/// Says that there is something new whenever it is looked at, and there never is.
+struct Liar(Arc<OnceLock<Notifier>>);
+
+impl Source for Liar {
+    fn level(&self) -> Events {
+        self.0.get().inspect(|notifier| notifier.notify(Events::IN));
+        Events::empty()
+    }
+}
+
+#[test]
+fn notifications_that_never_end_do_not_keep_descriptors_and_wakers_waiting() {
+    let mut reactor = reactor();
+    let notifier = Arc::new(OnceLock::new());
+    let liar = Watched::new(Liar(Arc::clone(&notifier)));
+    notifier.set(liar.notifier()).unwrap();
+    reactor.registry().add(&liar, Interest::IN, SOURCE).unwrap();
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    reactor.registry().add(&reader, Interest::IN, DESCRIPTOR).unwrap();
+    let mut events = [Ready::default(); 8];
+    reactor.registry().waker().wake();
+    assert_eq!(reactor.wait(&mut events, None).unwrap(), []);
+    writer.write_all(b"x").unwrap();
+    assert_eq!(reactor.wait(&mut events, None).unwrap()[0].token, DESCRIPTOR);
 }
