@@ -41,3 +41,10 @@ fn without_epoll_pwait2_waits_are_in_milliseconds_and_never_early() {
     let _guard = alone();
     bounded("without_epoll_pwait2", || in_fork(|| without_pwait2(libc::ENOSYS)));
 }
+
+/// Filters that are older than the call refuse it so.
+#[test]
+fn with_epoll_pwait2_forbidden_it_is_the_same() {
+    let _guard = alone();
+    bounded("with_epoll_pwait2_forbidden", || in_fork(|| without_pwait2(libc::EPERM)));
+}
