@@ -14,6 +14,7 @@ mod bits;
 #[path = "../common/mod.rs"]
 mod common;
 
+mod differential;
 mod exhaustion;
 mod fds;
 mod process;

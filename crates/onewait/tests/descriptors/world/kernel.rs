@@ -2,16 +2,16 @@
 
 use super::{Errno, Event, List, Op, World, event};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// An epoll.
 pub(crate) struct Kernel(Epoll);
 
-/// Its descriptor, which others may watch.
+/// Its descriptor, which others may watch: owned, or of somebody else.
 #[derive(Clone)]
-pub(crate) struct Epoll(Arc<OwnedFd>);
+pub(crate) struct Epoll<F = Arc<OwnedFd>>(F);
 
 /// The calling thread's `errno`.
 pub(crate) fn last() -> Errno {
@@ -28,6 +28,17 @@ impl Epoll {
         // SAFETY: just made, owned by nobody else.
         Ok(Epoll(Arc::new(unsafe { OwnedFd::from_raw_fd(fd) })))
     }
+}
+
+impl<F: AsFd> Epoll<F> {
+    /// Of a descriptor that may be none of an epoll's.
+    pub(crate) fn of(fd: F) -> Epoll<F> {
+        Epoll(fd)
+    }
+
+    fn number(&self) -> RawFd {
+        self.0.as_fd().as_raw_fd()
+    }
 
     pub(crate) fn wait(&self, max: usize, timeout: Option<Duration>) -> Result<Vec<Event>, Errno> {
         let mut raw = vec![libc::epoll_event { events: 0, u64: 0 }; max];
@@ -39,7 +50,7 @@ impl Epoll {
         let no_mask = std::ptr::null::<libc::sigset_t>();
         // SAFETY: the buffer has room for `max` events, and the time, if any, outlives the call.
         let stored = unsafe {
-            libc::syscall(libc::SYS_epoll_pwait2, self.0.as_raw_fd(), raw.as_mut_ptr(), max as i32, timeout, no_mask, 8)
+            libc::syscall(libc::SYS_epoll_pwait2, self.number(), raw.as_mut_ptr(), max as i32, timeout, no_mask, 8)
         };
         let stored = usize::try_from(stored).map_err(|_| last())?;
         Ok(raw[..stored].iter().map(|raw| event(raw.events, raw.u64)).collect())
@@ -50,13 +61,13 @@ impl Epoll {
     }
 }
 
-impl AsFd for Epoll {
+impl<F: AsFd> AsFd for Epoll<F> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 }
 
-impl List for Epoll {
+impl<F: AsFd> List for Epoll<F> {
     fn control(&self, op: Op, fd: &impl AsFd, bits: u32, data: u64) -> Result<(), Errno> {
         let op = match op {
             Op::Add => libc::EPOLL_CTL_ADD,
@@ -65,7 +76,7 @@ impl List for Epoll {
         };
         let mut raw = libc::epoll_event { events: bits, u64: data };
         // SAFETY: the event outlives the call.
-        let result = unsafe { libc::epoll_ctl(self.0.as_raw_fd(), op, fd.as_fd().as_raw_fd(), &raw mut raw) };
+        let result = unsafe { libc::epoll_ctl(self.number(), op, fd.as_fd().as_raw_fd(), &raw mut raw) };
         if result < 0 { Err(last()) } else { Ok(()) }
     }
 }

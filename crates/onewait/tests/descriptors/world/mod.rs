@@ -6,7 +6,7 @@ mod kernel;
 mod ours;
 mod sides;
 
-pub(crate) use kernel::{Kernel, last};
+pub(crate) use kernel::{Epoll, Kernel, last};
 pub(crate) use ours::Ours;
 pub(crate) use sides::{alone, both, both_alone, both_in_process, both_under, childless, in_process};
 
@@ -50,7 +50,7 @@ pub(crate) const OPS: [Op; 3] = [Op::Add, Op::Modify, Op::Delete];
 pub(crate) const NOW: Option<Duration> = Some(Duration::ZERO);
 
 /// The interest list alone, which other threads may change while one waits.
-pub(crate) trait List: Clone + Send + 'static {
+pub(crate) trait List {
     fn control(&self, op: Op, fd: &impl AsFd, bits: u32, data: u64) -> Result<(), Errno>;
 
     fn add(&self, fd: &impl AsFd, bits: u32, data: u64) -> Result<(), Errno> {
@@ -68,7 +68,7 @@ pub(crate) trait List: Clone + Send + 'static {
 
 /// A side of the comparison.
 pub(crate) trait World: Sized + Send + 'static {
-    type List: List;
+    type List: List + Clone + Send + 'static;
 
     /// One that watches nothing yet, or why there is none.
     fn try_new() -> Result<Self, Errno>;
