@@ -439,7 +439,7 @@ fn an_armed_bell_rings_for_what_is_notified() {
 
 #[test]
 fn a_bell_that_is_disarmed_and_armed_again_rings_for_what_is_notified_then() {
-    model(|| {
+    model_with(2, || {
         let (event, elsewhere) = (event(), Arc::new(Elsewhere::default()));
         let poll = poll_with(&[&event], EDGE);
         let mut bell = poll.bell(elsewhere.clone());

@@ -77,7 +77,8 @@ impl Epoll {
         match usize::try_from(result) {
             Ok(count) => Ok(count),
             Err(_) => match Errno::last() {
-                Errno(libc::ENOSYS) if exact.is_some() => {
+                // The call itself knows no EPERM: filters that are older than it say so of what they do not know.
+                Errno(libc::ENOSYS | libc::EPERM) if exact.is_some() => {
                     KNOWS_NANOSECONDS.store(false, Ordering::Relaxed);
                     self.wait(events, timeout)
                 }
@@ -93,7 +94,7 @@ impl AsFd for Epoll {
     }
 }
 
-/// Whether the kernel has `epoll_pwait2` (Linux 5.11), and no filter forbids it by ENOSYS.
+/// Whether the kernel has `epoll_pwait2` (Linux 5.11), and no filter forbids it.
 static KNOWS_NANOSECONDS: AtomicBool = AtomicBool::new(true);
 
 /// Rounded up: never early.
