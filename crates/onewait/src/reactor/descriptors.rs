@@ -146,9 +146,13 @@ impl Descriptors {
         let doorbell = self.doorbell_token.load(Ordering::Relaxed);
         let events = buffer.iter().take(count).map(|event| (event.u64, event.events));
         let mut stored = 0;
-        for ((token, bits), place) in events.filter(|(token, _)| *token != doorbell).zip(out) {
+        for ((token, bits), place) in events.filter(|(token, _)| *token != doorbell).zip(out.iter_mut()) {
             *place = Ready { token, events: Events::from_bits_retain(bits) };
             stored += 1;
+        }
+        if stored == 0 && count > 0 && count == buffer.len() {
+            // The ring took all the room there was. It is an edge, so what is behind it comes now.
+            return self.wait(buffer, out, Some(Duration::ZERO));
         }
         Ok(stored)
     }
