@@ -9,6 +9,10 @@ use std::sync::Arc;
 
 /// What a [`Reactor`](super::Reactor) watches. A clone is the same; any thread may use it at any time, also while the reactor
 /// waits. It outlives the reactor, without effect.
+///
+/// After `fork(2)` parent and child share the descriptors that are watched: what one adds, changes and deletes, the other's
+/// waits see (epoll rule 46), once they have themselves watched a descriptor; before that they ask the kernel only when they
+/// sleep. All else each has for itself.
 #[derive(Clone)]
 pub struct Registry {
     pub(super) shared: Arc<Shared>,

@@ -5,7 +5,7 @@ use crate::{NOW, reactor, reported, waited};
 use eventpoll::sources::Event;
 use onewait::Errno;
 use onewait::reactor::{Events, Interest, Reactor, Ready};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -158,4 +158,35 @@ fn an_event_is_reported_to_whoever_has_room_for_one() {
         assert_eq!(reactor.wait(&mut one, PATIENCE).unwrap().len(), 1);
     }
     assert_eq!(reactor.wait(&mut one, NOW).unwrap()[0].token, 1);
+}
+
+#[test]
+fn a_ring_that_came_too_late_hides_no_descriptor() {
+    let (mut reactor, event) = (reactor(), Event::new(0));
+    let pipes: Vec<_> = (0..2).map(|_| std::io::pipe().unwrap()).collect();
+    let [(a, to_a), (b, to_b)] = &pipes[..] else { unreachable!() };
+    let edge = Interest::IN | Interest::EDGE;
+    reactor.registry().add(a, edge, 1).unwrap();
+    reactor.registry().add(b, edge, 2).unwrap();
+    reactor.registry().add(&event, edge, 3).unwrap();
+    let mut one = [Ready::default()];
+    for _ in 0..300 {
+        // The sleeper is woken by the one, and the other's ring is left in the kernel.
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(Duration::from_micros(200));
+                let mut to_a = to_a;
+                to_a.write_all(b"x").unwrap();
+                event.write(1).unwrap();
+            });
+            assert_eq!(reactor.wait(&mut one, PATIENCE).unwrap().len(), 1);
+        });
+        assert_eq!(event.read(), Ok(1));
+        let mut byte = [0];
+        let (mut from_a, mut from_b, mut to_b) = (a, b, to_b);
+        from_a.read_exact(&mut byte).unwrap();
+        to_b.write_all(b"x").unwrap();
+        assert_eq!(reactor.wait(&mut one, NOW).unwrap(), [Ready { token: 2, events: Events::IN }]);
+        from_b.read_exact(&mut byte).unwrap();
+    }
 }

@@ -24,7 +24,7 @@ const NOT_ASKED: [(u32, &str); 18] = [
     (62, "several waiters on one epoll: one thread at a time waits in a reactor"),
     (63, "several waiters on one epoll: one thread at a time waits in a reactor"),
     (64, "several waiters on one epoll: one thread at a time waits in a reactor"),
-    (66, "no source of the kernel's that can be had here notifies with IN and OUT at once but a closed one"),
+    (66, "needs a source that notifies with IN and OUT at once; of those watched here none is known to"),
     (67, "several waiters on one epoll: one thread at a time waits in a reactor"),
     (70, "says what is not promised"),
 ];
