@@ -73,7 +73,8 @@ unsafe fn attempt_known(mut operation: Operation, split: &CopySplit) -> Option<A
         return None;
     }
     let is_expected = operation.code == Code::Read && (read_policy::is_steady(fd) || split.is_forced());
-    if is_expected && split.is_for_copier(operation.length) {
+    // To copy less than a page costs less than to hand it over.
+    if is_expected && u64::from(operation.length) >= PAGE && split.is_for_copier(operation.length) {
         operation.for_copier = true;
         return Some(Attempt::Queue(operation, 0));
     }
