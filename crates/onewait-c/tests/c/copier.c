@@ -411,9 +411,9 @@ TEST(ours, reads_wait_for_a_pipe_that_has_the_number_of_a_file) {
     silent_pipe(ends);
     SET_UP(syscall(SYS_dup3, ends[0], fd, O_CLOEXEC) == fd);
     static struct aiocb streams[DEPTH];
-    static char bytes[DEPTH];
+    static char bytes[DEPTH][PAGE]; /* whole pages, which the copier is given */
     for (int i = 0; i < DEPTH; i++) {
-        streams[i] = REQUEST(fd, &bytes[i], 1, 0);
+        streams[i] = REQUEST(fd, bytes[i], PAGE, 0);
         CHECK_EQ(aio_read(&streams[i]), 0);
     }
     int file = open("data", O_RDONLY);
@@ -426,7 +426,7 @@ TEST(ours, reads_wait_for_a_pipe_that_has_the_number_of_a_file) {
         char byte = (char)i;
         CHECK_EQ(write(ends[1], &byte, 1), 1);
         CHECK_EQ(finish(&streams[i]), 1);
-        CHECK_EQ(bytes[i], i);
+        CHECK_EQ(bytes[i][0], i);
     }
 }
 
