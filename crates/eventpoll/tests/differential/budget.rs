@@ -3,6 +3,8 @@
 use std::env;
 use std::time::{Duration, Instant};
 
+use super::SEED;
+
 /// Minutes of soaking, if that is asked for.
 fn soak() -> Option<Duration> {
     let minutes = env::var("ONEWAIT_SOAK").ok()?;
@@ -27,8 +29,8 @@ pub(super) struct Budget {
 impl Budget {
     /// At least so much is done; more if there is soaking to do.
     pub(super) fn new(least: u64) -> Self {
-        let given = env::var("EVENTPOLL_SEED").ok();
-        let number = |seed: String| seed.parse().unwrap_or_else(|_| panic!("EVENTPOLL_SEED={seed}: not a number"));
+        let given = env::var(SEED).ok();
+        let number = |seed: String| seed.parse().unwrap_or_else(|_| panic!("{SEED}={seed}: not a number"));
         let first_seed = given.map_or_else(|| fastrand::u64(..u64::MAX / 2), number);
         Self { start: Instant::now(), first_seed, sequences: 0, spent: 0, least }
     }

@@ -18,6 +18,9 @@ mod step;
 use crate::common::watchdog;
 use budget::Budget;
 
+/// The environment variable that says with which seed to begin.
+const SEED: &str = "EVENTPOLL_SEED";
+
 /// How many steps without `ONEWAIT_SOAK`.
 const STEPS: u64 = if cfg!(debug_assertions) { 1_000_000 } else { 8_000_000 };
 
@@ -30,7 +33,7 @@ fn random_calls_give_the_same_answers() {
             budget.spend(sequence.len() as u64);
             if compare::difference(&sequence).is_some() {
                 let shortest = shrink::shortest(sequence, |steps| compare::difference(steps).is_some());
-                panic!("the sides differ; to repeat: EVENTPOLL_SEED={seed}\n{}", compare::report(&shortest));
+                panic!("the sides differ; to repeat: {SEED}={seed}\n{}", compare::report(&shortest));
             }
         }
         budget.report("steps");

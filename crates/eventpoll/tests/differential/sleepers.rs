@@ -10,6 +10,7 @@ use std::fmt;
 
 use fastrand::Rng;
 
+use super::SEED;
 use super::budget::{self, Budget};
 use super::generate;
 use super::player::{Answer, Player};
@@ -79,7 +80,7 @@ fn random_calls_wake_the_same_sleepers() {
             budget.spend(1);
             if differ(&plays) {
                 let shortest = shrink::shortest(plays, differ);
-                panic!("the sides differ; to repeat: EVENTPOLL_SEED={seed}\n{}", report(&shortest));
+                panic!("the sides differ; to repeat: {SEED}={seed}\n{}", report(&shortest));
             }
         }
         budget.report("sequences with sleepers");

@@ -8,6 +8,7 @@
 //! - `ONEWAIT_SEED=N` begins with a given seed: the one that a failure prints.
 //! - `ONEWAIT_SOAK=N` goes on for N minutes.
 
+#[path = "../../../../eventpoll/tests/differential/budget.rs"]
 mod budget;
 mod compare;
 mod generate;
@@ -20,6 +21,9 @@ use crate::common::in_child;
 use crate::watchdog;
 use crate::world::alone;
 use budget::Budget;
+
+/// The environment variable that says with which seed to begin.
+const SEED: &str = "ONEWAIT_SEED";
 
 /// How many steps without `ONEWAIT_SOAK`.
 const STEPS: u64 = if cfg!(debug_assertions) { 300_000 } else { 1_000_000 };
@@ -37,10 +41,10 @@ fn random_calls_on_descriptors_give_the_same_answers() {
                 if compare::difference(&sequence).is_some() {
                     let fails = |steps: &[_]| compare::difference(&sequence.with(steps)).is_some();
                     let shortest = sequence.with(&shrink::shortest(sequence.steps.clone(), fails));
-                    panic!("the sides differ; to repeat: ONEWAIT_SEED={seed}\n{}", compare::report(&shortest));
+                    panic!("the sides differ; to repeat: {SEED}={seed}\n{}", compare::report(&shortest));
                 }
             }
-            budget.report();
+            budget.report("steps");
         });
     });
 }
