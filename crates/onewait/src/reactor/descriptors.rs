@@ -30,7 +30,7 @@ pub(super) struct Descriptors {
     epoll: Epoll,
     doorbell: Arc<Doorbell>,
     /// Those of the reactor's own: the doorbell, and what else only ends a sleep. Changes when the reactor is made.
-    own: Mutex<Vec<RawFd>>,
+    own: Mutex<Vec<(RawFd, u32)>>,
     /// What the kernel says of those: no user's token. Changes when a user wants this one.
     own_token: AtomicU64,
     /// Whether there ever was one; closed ones leave by themselves.
@@ -69,9 +69,21 @@ impl Descriptors {
     /// # Errors
     /// ENOSPC, ENOMEM.
     pub(super) fn add_own(&self, number: RawFd) -> Result<(), Errno> {
-        let token = self.own_token.load(Ordering::Relaxed);
-        self.epoll.control(Control::Add, number, OWN, token)?;
-        self.own().push(number);
+        self.add_own_as(number, OWN)
+    }
+
+    /// Watches another place to sleep in, as long as it has something: no event either.
+    ///
+    /// # Errors
+    /// ENOSPC, ENOMEM.
+    pub(super) fn add_place(&self, number: RawFd) -> Result<(), Errno> {
+        self.add_own_as(number, libc::EPOLLIN as u32)
+    }
+
+    fn add_own_as(&self, number: RawFd, bits: u32) -> Result<(), Errno> {
+        let mut own = self.own();
+        self.epoll.control(Control::Add, number, bits, self.own_token.load(Ordering::Relaxed))?;
+        own.push((number, bits));
         Ok(())
     }
 
@@ -187,7 +199,7 @@ impl Descriptors {
         }
     }
 
-    fn own(&self) -> MutexGuard<'_, Vec<RawFd>> {
+    fn own(&self) -> MutexGuard<'_, Vec<(RawFd, u32)>> {
         self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -198,8 +210,8 @@ impl Descriptors {
         }
         // Odd multiples go through all 64-bit numbers: as far away from counted tokens and from addresses as can be.
         let other = token.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        for number in &*self.own() {
-            self.epoll.control(Control::Modify, *number, OWN, other)?;
+        for (number, bits) in &*self.own() {
+            self.epoll.control(Control::Modify, *number, *bits, other)?;
         }
         self.own_token.store(other, Ordering::Relaxed);
         Ok(())
