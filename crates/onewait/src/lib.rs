@@ -79,6 +79,7 @@ pub mod driver;
 mod errno;
 mod face;
 pub mod reactor;
+pub mod sockets;
 pub mod source;
 pub mod sys;
 

@@ -2,13 +2,13 @@
 
 use super::completion::{CancelVerdict, RequestHandle};
 use super::descriptor::Descriptor;
-use super::fork;
 use super::in_flight::InFlight;
 use super::queue::CompletionQueue;
 use crate::aio::{CAPACITY, Engine, Target, Verdict};
 use crate::counters::{self, Counters, Event};
 use crate::driver::{Choice, DriverKind};
 use crate::errno::Errno;
+use crate::sys::fork;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::AsRawFd;

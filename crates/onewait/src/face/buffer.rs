@@ -111,7 +111,7 @@ impl Buffer {
     }
 
     /// The first byte, for the kernel.
-    pub(super) fn address(&self) -> usize {
+    pub(crate) fn address(&self) -> usize {
         self.start.as_ptr() as usize
     }
 
@@ -119,7 +119,7 @@ impl Buffer {
     ///
     /// # Safety
     /// The first `length` bytes are initialised, and `length` is not more than the capacity.
-    pub(super) unsafe fn set_length(&mut self, length: usize) {
+    pub(crate) unsafe fn set_length(&mut self, length: usize) {
         debug_assert!(length <= self.capacity);
         self.length = length;
     }

@@ -14,7 +14,6 @@ mod buffer;
 mod completion;
 mod descriptor;
 mod finished;
-mod fork;
 mod in_flight;
 mod queue;
 mod request;

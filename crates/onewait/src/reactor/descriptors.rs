@@ -82,6 +82,14 @@ impl Descriptors {
         self.add_own(number, EDGES)
     }
 
+    /// Watches another place to sleep in, as long as it has something: no event either.
+    ///
+    /// # Errors
+    /// ENOSPC, ENOMEM.
+    pub(super) fn add_place(&self, number: RawFd) -> Result<(), Errno> {
+        self.add_own(number, PLACE)
+    }
+
     fn add_own(&self, number: RawFd, bits: u32) -> Result<(), Errno> {
         let mut own = self.own();
         self.epoll.control(Control::Add, number, bits, self.own_token.load(Ordering::Relaxed))?;
@@ -100,7 +108,7 @@ impl Descriptors {
         }
         let urgent = Epoll::new()?;
         let number = urgent.as_fd().as_raw_fd();
-        self.add_own(number, NESTED)?;
+        self.add_own(number, URGENT)?;
         Ok(self.urgent.get_or_init(|| urgent))
     }
 
@@ -223,25 +231,26 @@ impl Descriptors {
     ) -> Result<Found, Errno> {
         make_room(buffer, out);
         let mut timeout = timeout;
-        let mut saw_urgent = false;
+        // What the reactor's own said.
+        let mut seen = 0;
         loop {
             let count = self.epoll.wait(buffer, timeout)?;
             let own = self.own_token.load(Ordering::Relaxed);
-            let (mut stored, had_seen_urgent) = (0, saw_urgent);
+            let (mut stored, seen_before) = (0, seen);
             for event in buffer.iter().take(count) {
                 let (token, bits) = (event.u64, event.events);
                 if token == own {
-                    saw_urgent |= bits & IS_EPOLL != 0;
+                    seen |= bits;
                 } else if let Some(place) = out.get_mut(stored) {
                     *place = Ready { token, events: Events::from_bits_retain(bits) };
                     stored += 1;
                 }
             }
             let is_full = count == buffer.len();
-            // The reactor's own took all of the room: there may be more behind them. What is urgent stays there until it is
-            // taken.
-            if stored > 0 || !is_full || had_seen_urgent {
-                return Ok(Found { count: stored, may_be_urgent: self.any_urgent() && (saw_urgent || is_full) });
+            // The reactor's own took all of the room: there may be more behind them. Places are there again.
+            if stored > 0 || !is_full || seen_before & PLACE != 0 {
+                let may_be_urgent = self.any_urgent() && (is_full || seen & URGENT == URGENT);
+                return Ok(Found { count: stored, may_be_urgent });
             }
             timeout = Some(Duration::ZERO);
         }
@@ -314,10 +323,10 @@ fn has(epoll: &Epoll, number: RawFd, token: u64) -> bool {
 
 /// An edge.
 const EDGES: u32 = (libc::EPOLLIN | libc::EPOLLET) as u32;
-/// The epoll of those that are urgent, in the other. By level: it has not been emptied when it was seen.
-const NESTED: u32 = IS_EPOLL | libc::EPOLLIN as u32;
-/// Of the reactor's own, only an epoll says this.
-const IS_EPOLL: u32 = libc::EPOLLRDNORM as u32;
+/// An epoll of the reactor's own, by level: that it was seen is not all that there is to it. Only an epoll says this.
+const PLACE: u32 = libc::EPOLLRDNORM as u32;
+/// The one of those that are urgent, which says this, too.
+const URGENT: u32 = PLACE | libc::EPOLLIN as u32;
 /// Nothing but what is always watched, once.
 const PROBE: u32 = (libc::EPOLLET | libc::EPOLLONESHOT) as u32;
 /// Events that are taken from the kernel at a time.

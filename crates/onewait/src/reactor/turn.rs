@@ -7,11 +7,13 @@ use super::registry::{Registry, Shared};
 use super::sources::Sources;
 use super::spin::Spin;
 use super::wheel::Wheel;
+use crate::driver::Choice;
 use crate::errno::Errno;
-use eventpoll::{Armed, Events, Ready};
+use crate::sockets::{Setting, Slept, Sockets};
+use eventpoll::{Armed, Events, Ready, Ring};
 use std::fmt;
 use std::hint;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -39,6 +41,9 @@ pub struct Reactor {
     narrow_turns: u32,
     classes: urgent::Turns,
     embedded: Option<Embedded>,
+    /// Made when they are first asked for.
+    sockets: Option<Box<Sockets>>,
+    how: ReactorBuilder,
 }
 
 /// How a reactor is to be. From [`Reactor::builder`].
@@ -48,6 +53,9 @@ pub struct ReactorBuilder {
     refuses_files: bool,
     timers: usize,
     embeddable: bool,
+    sockets_token: u64,
+    socket_memory: usize,
+    choice: Option<Choice>,
 }
 
 impl ReactorBuilder {
@@ -83,6 +91,30 @@ impl ReactorBuilder {
         self
     }
 
+    /// What a wait reports, with [`Events::IN`], when there are completions of [`sockets`](Reactor::sockets) to be taken;
+    /// otherwise it is [`Reactor::SOCKETS`].
+    #[must_use]
+    pub fn sockets_token(mut self, token: u64) -> Self {
+        self.sockets_token = token;
+        self
+    }
+
+    /// How many bytes the buffers that sockets receive into may have, all together; otherwise 4 MiB. They are made as they
+    /// are needed. While all are with the program, nothing is received.
+    #[must_use]
+    pub fn socket_memory(mut self, bytes: usize) -> Self {
+        self.socket_memory = bytes;
+        self
+    }
+
+    /// Which driver sockets are to have; otherwise the best that the system allows, or what the environment variable
+    /// `ONEWAIT_DRIVER` asks for.
+    #[must_use]
+    pub fn driver(mut self, choice: Choice) -> Self {
+        self.choice = Some(choice);
+        self
+    }
+
     /// # Errors
     /// EMFILE or ENFILE (it takes two descriptors), ENOMEM, ENOSPC.
     pub fn build(self) -> Result<Reactor, Errno> {
@@ -100,13 +132,37 @@ impl ReactorBuilder {
             narrow_turns: 0,
             classes: urgent::Turns::default(),
             embedded,
+            sockets: None,
+            how: self,
         };
         reactor.leave()?;
         Ok(reactor)
     }
 }
 
+impl ReactorBuilder {
+    fn sockets(&self, registry: &Registry) -> Result<Sockets, Errno> {
+        let choice = match self.choice {
+            Some(choice) => choice,
+            None => Choice::from_environment().map_err(|_| Errno::INVAL)?,
+        };
+        let (descriptors, waker) = (&registry.shared.descriptors, registry.waker());
+        let doorbell = descriptors.doorbell().number();
+        let mut sockets = Sockets::new(Setting { choice, memory: self.socket_memory, waker, doorbell })?;
+        if let Some(epoll) = sockets.watched_by_others() {
+            descriptors.add_place(epoll.as_raw_fd())?;
+        }
+        if self.embeddable {
+            sockets.tell(doorbell)?;
+        }
+        Ok(sockets)
+    }
+}
+
 impl Reactor {
+    /// The token of [`Reactor::sockets`], unless it is to be another one.
+    pub const SOCKETS: u64 = u64::MAX;
+
     /// A reactor that watches nothing yet.
     ///
     /// # Errors
@@ -117,12 +173,33 @@ impl Reactor {
 
     /// A reactor other than the usual.
     pub fn builder() -> ReactorBuilder {
-        ReactorBuilder { spin: Duration::ZERO, refuses_files: false, timers: usize::MAX, embeddable: false }
+        ReactorBuilder {
+            spin: Duration::ZERO,
+            refuses_files: false,
+            timers: usize::MAX,
+            embeddable: false,
+            sockets_token: Reactor::SOCKETS,
+            socket_memory: 4 << 20,
+            choice: None,
+        }
     }
 
     /// What it watches, and how it is woken. Clone it for other threads.
     pub fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// Sockets by completion: made by the first call, which chooses the driver.
+    ///
+    /// # Errors
+    /// Of the first call: EMFILE, ENFILE, ENOMEM, ENOSPC; EINVAL if the environment asks for a driver that there is none of,
+    /// and what the system refuses a driver with that nothing else may stand in for.
+    #[inline]
+    pub fn sockets(&mut self) -> Result<&mut Sockets, Errno> {
+        match &mut self.sockets {
+            Some(sockets) => Ok(sockets),
+            none => Ok(none.insert(Box::new(self.how.sockets(&self.registry)?))),
+        }
     }
 
     /// Arms a timer: after `deadline` a wait reports `token` with [`Events::IN`], once. A deadline that has passed is
@@ -204,6 +281,11 @@ impl Reactor {
     /// Nobody waits from now on.
     fn leave(&mut self) -> Result<(), Errno> {
         let Some(embedded) = &mut self.embedded else { return Ok(()) };
+        if let Some(sockets) = &mut self.sockets
+            && sockets.has_news()
+        {
+            self.registry.shared.descriptors.doorbell().ring();
+        }
         let (now, first) = (self.epoch.elapsed(), self.timers.next_deadline());
         embedded.leave(&mut self.bell, &self.registry.shared.descriptors, now, first)
     }
@@ -251,7 +333,7 @@ impl Reactor {
         let first = [deadline, self.timers.next_deadline()].into_iter().flatten().min();
         let timeout = first.map(|first| first.saturating_sub(self.epoch.elapsed()));
         let room = self.room_of_descriptors(events.len());
-        let slept = self.take_descriptors(&mut events[..room], timeout);
+        let slept = self.sleep_in_kernel(&mut events[..room], timeout);
         let woken = self.bell.disarm();
         let (count, error) = match slept {
             Ok(count) => (count, None),
@@ -262,11 +344,34 @@ impl Reactor {
             Ok(more) => more,
             Err(errno) => return Some(Err(errno)),
         };
-        match (count + more, error) {
+        let sockets = match self.collect_sockets(&mut events[count + more..], false) {
+            Ok(sockets) => sockets,
+            Err(errno) => return Some(Err(errno)),
+        };
+        match (count + more + sockets, error) {
             (0, Some(errno)) => Some(Err(errno)),
             (0, None) if woken || deadline.is_some_and(|deadline| self.epoch.elapsed() >= deadline) => Some(Ok(0)),
             (0, None) => None,
             (count, _) => Some(Ok(count)),
+        }
+    }
+
+    /// What the thread sleeps in: a ring or an epoll of the sockets' where there are some, which the descriptors' epoll wakes,
+    /// too; that one otherwise.
+    fn sleep_in_kernel(&mut self, events: &mut [Ready], timeout: Option<Duration>) -> Result<usize, Errno> {
+        let descriptors = &self.registry.shared.descriptors;
+        let Some(sockets) = &mut self.sockets else { return self.take_descriptors(events, timeout) };
+        match sockets.sleep(descriptors.as_fd(), descriptors.any(), timeout)? {
+            Slept::Here { others_have_news: false } => {
+                self.classes.may_be_urgent = false;
+                Ok(0)
+            }
+            Slept::Here { others_have_news: true } => self.take_descriptors(events, Some(Duration::ZERO)),
+            Slept::WithOthers => {
+                let count = self.take_descriptors(events, timeout)?;
+                self.sockets.as_mut().map_or(Ok(()), |sockets| sockets.turn())?;
+                Ok(count)
+            }
         }
     }
 
@@ -308,12 +413,14 @@ impl Reactor {
 
     fn collect_normal(&mut self, events: &mut [Ready], asks_kernel: bool) -> Result<usize, Errno> {
         let has_descriptors = self.registry.shared.descriptors.any();
-        let room = events.len();
+        // That there are completions of sockets is one event, which has its place.
+        let room = events.len() - usize::from(self.sockets.is_some());
         if room < KINDS {
             return self.collect_narrow(events, asks_kernel);
         }
         let part = if has_descriptors { room - room / KINDS } else { room };
         let mut count = self.collect_in_process(&mut events[..part])?;
+        count += self.collect_sockets(&mut events[count..], asks_kernel || count > 0)?;
         if has_descriptors && (asks_kernel || count > 0) {
             count += self.collect_descriptors(&mut events[count..])?;
         }
@@ -323,15 +430,16 @@ impl Reactor {
     /// Without room for all kinds they take turns at being first.
     fn collect_narrow(&mut self, events: &mut [Ready], asks_kernel: bool) -> Result<usize, Errno> {
         self.narrow_turns = self.narrow_turns.wrapping_add(1);
-        let mut count = 0;
-        for kind in 0..KINDS as u32 {
+        let (mut count, kinds) = (0, KINDS as u32 + u32::from(self.sockets.is_some()));
+        for kind in 0..kinds {
             let rest = &mut events[count..];
             if rest.is_empty() {
                 break;
             }
-            count += match (kind + self.narrow_turns) % KINDS as u32 {
+            count += match (kind + self.narrow_turns) % kinds {
                 0 => self.collect_timers(rest),
                 1 => self.collect_sources(rest)?,
+                3 => self.collect_sockets(rest, asks_kernel || kind == 0)?,
                 _ if !self.registry.shared.descriptors.any() => 0,
                 // Otherwise the sleep that follows asks it, if nothing else was found.
                 _ if asks_kernel || kind == 0 => self.collect_descriptors(rest)?,
@@ -376,6 +484,19 @@ impl Reactor {
         Ok(self.registry.shared.in_process.take(events, Class::Normal)?)
     }
 
+    /// One event, if completions are to be taken.
+    fn collect_sockets(&mut self, events: &mut [Ready], asks_kernel: bool) -> Result<usize, Errno> {
+        let (Some(sockets), Some(place)) = (&mut self.sockets, events.first_mut()) else { return Ok(0) };
+        if asks_kernel {
+            sockets.turn()?;
+        }
+        if !sockets.has_news() {
+            return Ok(0);
+        }
+        *place = Ready { token: self.how.sockets_token, events: Events::IN };
+        Ok(1)
+    }
+
     fn collect_descriptors(&mut self, events: &mut [Ready]) -> Result<usize, Errno> {
         self.take_descriptors(events, Some(Duration::ZERO))
     }
@@ -388,7 +509,7 @@ impl Reactor {
     }
 }
 
-/// Timers, sources, descriptors.
+/// Timers, sources, descriptors. With little room sockets are one more.
 const KINDS: usize = 3;
 
 impl fmt::Debug for Reactor {

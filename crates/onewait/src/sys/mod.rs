@@ -7,11 +7,13 @@ mod clock;
 mod descriptor;
 mod epoll;
 mod file;
+pub(crate) mod fork;
 mod futex;
 mod own;
 mod raw;
 mod signals;
 mod size_limit;
+pub(crate) mod socket;
 mod thread;
 mod transient;
 

@@ -8,12 +8,12 @@ static GENERATION: AtomicU32 = AtomicU32::new(0);
 static COUNTS: Once = Once::new();
 
 /// A number that is another one in every child of a `fork(2)` than in its parent.
-pub(super) fn generation() -> u32 {
+pub(crate) fn generation() -> u32 {
     GENERATION.load(Ordering::Relaxed)
 }
 
 /// Counts forks from now on.
-pub(super) fn watch() {
+pub(crate) fn watch() {
     // SAFETY: the function is async-signal-safe and does not unwind. Without memory to register it (ENOMEM), a child is
     // not told from its parent.
     COUNTS.call_once(|| unsafe {

@@ -5,6 +5,9 @@
 //! interrupts system calls of the submitting thread (`epoll_wait`, `sigtimedwait`, `semtimedop`), which then fail with
 //! EINTR although no signal came.
 
+pub(crate) mod buffers;
+pub(crate) mod sockets;
+
 use super::operation::{Code, Operation};
 use crate::errno::Errno;
 use crate::sys::{self, Descriptor};
@@ -49,6 +52,8 @@ pub(crate) enum Stay<'a> {
     UntilCompletion,
     /// Until there is a completion, the time is over, or a signal came that this mask lets through.
     AtMost(Option<Duration>, &'a libc::sigset_t),
+    /// Until there is a completion, the time is over, or a signal came that is not blocked.
+    UntilSignal(Option<Duration>),
 }
 
 /// What came of entering the kernel.
@@ -71,6 +76,8 @@ pub(crate) struct Completion {
     pub(crate) result: i32,
     /// Whether the operation has ended: a watch can complete many times.
     pub(crate) is_last: bool,
+    /// The number of the buffer that the kernel chose, if it did.
+    pub(crate) buffer: Option<u16>,
 }
 
 /// The ring of one thread.
@@ -188,7 +195,8 @@ impl Ring {
     pub(crate) fn reap(&mut self) -> Option<Completion> {
         let entry = self.ring.completion().next()?;
         let is_last = !io_uring::cqueue::more(entry.flags());
-        Some(Completion { user_data: entry.user_data(), result: entry.result(), is_last })
+        let buffer = io_uring::cqueue::buffer_select(entry.flags());
+        Some(Completion { user_data: entry.user_data(), result: entry.result(), is_last, buffer })
     }
 }
 
@@ -213,9 +221,12 @@ impl Entrance {
         let (wanted, flags) = match stay {
             Stay::No => (0, self.flags),
             Stay::UntilCompletion => (1, self.flags),
-            Stay::AtMost(..) => (1, self.flags | EnterFlags::EXT_ARG),
+            Stay::AtMost(..) | Stay::UntilSignal(_) => (1, self.flags | EnterFlags::EXT_ARG),
         };
-        let time = if let Stay::AtMost(time, _) = stay { time.map(Timespec::from) } else { None };
+        let time = match stay {
+            Stay::AtMost(time, _) | Stay::UntilSignal(time) => time.map(Timespec::from),
+            Stay::No | Stay::UntilCompletion => None,
+        };
         let argument = WaitArgument {
             mask: if let Stay::AtMost(_, mask) = stay { ptr::from_ref(mask) as u64 } else { 0 },
             mask_size: KERNEL_MASK_SIZE,
@@ -223,7 +234,7 @@ impl Entrance {
             time: time.as_ref().map_or(0, |time| ptr::from_ref(time) as u64),
         };
         let (address, size) = match stay {
-            Stay::AtMost(..) => (ptr::from_ref(&argument), size_of::<WaitArgument>()),
+            Stay::AtMost(..) | Stay::UntilSignal(_) => (ptr::from_ref(&argument), size_of::<WaitArgument>()),
             _ => (ptr::null(), 0),
         };
         // SAFETY: the argument, and what it points to, live through the call; the size says what it is.

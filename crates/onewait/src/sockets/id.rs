@@ -1,0 +1,128 @@
+//! The sockets' names, and what is known of each.
+
+use super::outgoing::Chain;
+use std::fmt;
+use std::os::fd::OwnedFd;
+
+/// Names a socket that a [`Sockets`](super::Sockets) owns. It means nothing any more, and does no harm, once that socket
+/// was closed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SocketId {
+    pub(super) index: u32,
+    pub(super) generation: u32,
+}
+
+impl fmt::Debug for SocketId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SocketId({}.{})", self.index, self.generation)
+    }
+}
+
+/// Generations have so many bits: with an index and a kind they make the 64 bits that the kernel gives back.
+pub(super) const GENERATION_BITS: u32 = 28;
+
+/// What a socket is asked for besides sending: one thing at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Intake {
+    Nothing,
+    Accept { again: bool },
+    Connect,
+    Receive { again: bool },
+}
+
+impl Intake {
+    pub(super) fn goes_on(self) -> bool {
+        matches!(self, Intake::Accept { again: true } | Intake::Receive { again: true })
+    }
+}
+
+/// A socket. An idle one is this and nothing else.
+#[derive(Debug)]
+pub(super) struct Slot {
+    /// Of the intake.
+    pub(super) token: u64,
+    /// `None`: the slot is free.
+    pub(super) fd: Option<OwnedFd>,
+    pub(super) generation: u32,
+    pub(super) sends: Chain,
+    pub(super) intake: Intake,
+    /// The driver is at the intake: the ring has it, or it is in the list of those that are ready.
+    pub(super) is_armed: bool,
+    /// The driver is at the first of the sends: the ring has it, or it waits for room.
+    pub(super) is_sending: bool,
+    /// The intake is to end.
+    pub(super) is_stopping: bool,
+    /// The program has closed it: nothing more is reported but last completions.
+    pub(super) is_closing: bool,
+    /// A stream of bytes, in which a short receive says that there is no more.
+    pub(super) is_stream: bool,
+    /// There may be something to receive or accept.
+    pub(super) is_readable: bool,
+    /// The other end has sent its last, or the socket failed: receives go on until they say so.
+    pub(super) is_ending: bool,
+}
+
+const _: () = assert!(size_of::<Slot>() <= 60, "with its number in the free list, 64 bytes");
+
+/// All sockets, by index.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+}
+
+impl Table {
+    pub(super) fn insert(&mut self, fd: OwnedFd, is_stream: bool) -> SocketId {
+        let new = |generation| Slot {
+            token: 0,
+            fd: Some(fd),
+            generation,
+            sends: Chain::default(),
+            intake: Intake::Nothing,
+            is_armed: false,
+            is_sending: false,
+            is_stopping: false,
+            is_closing: false,
+            is_stream,
+            is_readable: false,
+            is_ending: false,
+        };
+        if let Some(index) = self.free.pop() {
+            let slot = &mut self.slots[index as usize];
+            let generation = slot.generation.wrapping_add(1) & ((1 << GENERATION_BITS) - 1);
+            *slot = new(generation);
+            return SocketId { index, generation };
+        }
+        // There are fewer descriptors than that.
+        let index = self.slots.len() as u32;
+        self.slots.push(new(0));
+        SocketId { index, generation: 0 }
+    }
+
+    /// The slot is free from now on, and whatever named it is stale; the descriptor is the caller's to close.
+    pub(super) fn remove(&mut self, index: u32) -> Option<OwnedFd> {
+        let fd = self.slots.get_mut(index as usize)?.fd.take()?;
+        self.free.push(index);
+        Some(fd)
+    }
+
+    /// A socket of the program's: not one that it has closed.
+    pub(super) fn named(&mut self, id: SocketId) -> Option<&mut Slot> {
+        self.at(id).filter(|slot| !slot.is_closing)
+    }
+
+    /// A socket that the driver is at, closed or not.
+    pub(super) fn at(&mut self, id: SocketId) -> Option<&mut Slot> {
+        let slot = self.slots.get_mut(id.index as usize)?;
+        (slot.generation == id.generation && slot.fd.is_some()).then_some(slot)
+    }
+
+    pub(super) fn peek(&self, id: SocketId) -> Option<&Slot> {
+        self.slots.get(id.index as usize).filter(|slot| slot.generation == id.generation && !slot.is_closing)
+    }
+
+    /// How many sockets there are.
+    pub(super) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+}

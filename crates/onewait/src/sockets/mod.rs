@@ -1,0 +1,432 @@
+//! Sockets by completion: what is asked for is done when something comes, and told by the reactor's one wait.
+//!
+//! ```text
+//!    accept, connect, receive, send, stop, close          take → SocketCompletion { token, socket, outcome }
+//!                     │                                                     ▲
+//!   ┌─────────────────┴─────────────────────────────────────────────────────┴──────────┐
+//!   │ Sockets     sockets in slots · sends in their order · a small pool of buffers     │
+//!   ├─────────────────────────────────────────┬────────────────────────────────────────┤
+//!   │ ring.rs     multishot operations in a   │ readiness.rs   one edge-triggered epoll, │
+//!   │             ring, which sleeps as well  │                plain calls that never    │
+//!   │                                         │                wait                      │
+//!   └─────────────────────────────────────────┴────────────────────────────────────────┘
+//! ```
+//!
+//! Both do the same; which one it is, the driver says. See [`Sockets`].
+
+mod common;
+mod completion;
+mod id;
+mod outgoing;
+mod pool;
+mod readiness;
+mod ring;
+mod spare;
+
+pub use completion::{SocketCompletion, SocketOutcome, Unsent};
+pub use id::SocketId;
+pub use outgoing::Outgoing;
+pub use pool::Received;
+
+use crate::driver::{Choice, DriverKind, is_refusal};
+use crate::errno::Errno;
+use crate::sys::fork;
+use crate::sys::socket::RawAddress;
+use common::Common;
+use eventpoll::Waker;
+use id::{Intake, Slot};
+use outgoing::Sending;
+use readiness::Readiness;
+use ring::RingSockets;
+use std::fmt;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+/// So many sends may be in flight or not taken.
+const MOST_SENDS: usize = 1 << 16;
+
+/// The sockets that a [`Reactor`](crate::reactor::Reactor) owns, and does things with: from
+/// [`Reactor::sockets`](crate::reactor::Reactor::sockets).
+///
+/// A socket is given away ([`attach`](Sockets::attach)), and has a [`SocketId`] from then on. What is asked for ends in
+/// completions: when there are some, the reactor's wait reports the token
+/// [`ReactorBuilder::sockets_token`](crate::reactor::ReactorBuilder::sockets_token), and [`take`](Sockets::take) gives them
+/// one after the other. A socket does one of accepting, connecting and receiving at a time, and sends besides.
+///
+/// ```
+/// use onewait::reactor::{Reactor, Ready};
+/// use onewait::sockets::SocketOutcome;
+/// use std::os::unix::net::UnixStream;
+///
+/// let (ours, mut theirs) = UnixStream::pair()?;
+/// let mut reactor = Reactor::new()?;
+/// let socket = reactor.sockets()?.attach(ours)?;
+/// reactor.sockets()?.receive(socket, 1)?;
+/// std::io::Write::write_all(&mut theirs, b"hello")?;
+///
+/// let mut echoed = 0;
+/// while echoed < 5 {
+///     reactor.wait(&mut [Ready::default()], None)?;
+///     let sockets = reactor.sockets()?;
+///     while let Some(done) = sockets.take() {
+///         match done.outcome {
+///             SocketOutcome::Received(bytes) => sockets.send(socket, bytes?, 2)?,
+///             SocketOutcome::Sent(result, bytes) => {
+///                 result?;
+///                 echoed += bytes.len();
+///             }
+///             _ => unreachable!(),
+///         }
+///     }
+/// }
+/// # std::io::Result::Ok(())
+/// ```
+///
+/// # Drivers
+/// With io_uring what is asked for lies in a ring, accepting and receiving once for all that comes, and a turn of the loop is
+/// one system call. Without, sockets are watched by an epoll, and each receive and send is a system call that does not wait.
+/// The calls and what they mean are the same.
+///
+/// # Threads and forks
+/// A ring belongs to the thread that made it by the first call of `Reactor::sockets`: on others calls that reach the kernel
+/// fail with EEXIST. In the child of a fork all calls fail with ECHILD; the sockets are the parent's.
+///
+/// # The end
+/// Dropping the reactor cancels what is in flight, and closes all sockets.
+pub struct Sockets {
+    driver: Driver,
+    common: Common,
+    /// Of the process that made it.
+    generation: u32,
+}
+
+enum Driver {
+    Uring(Box<RingSockets>),
+    Epoll(Readiness),
+}
+
+/// What came of a sleep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Slept {
+    /// Here; and whether the others, who were watched meanwhile, have news.
+    Here { others_have_news: bool },
+    /// Not at all: it is to be slept with the others, where the sockets are watched.
+    WithOthers,
+}
+
+/// What the reactor gives.
+pub(crate) struct Setting {
+    pub(crate) choice: Choice,
+    /// For buffers, in bytes.
+    pub(crate) memory: usize,
+    pub(crate) waker: Waker,
+    /// An eventfd that ends a sleep.
+    pub(crate) doorbell: RawFd,
+}
+
+impl Sockets {
+    /// # Errors
+    /// EMFILE, ENFILE, ENOMEM, ENOSPC; and what io_uring is refused with, if nothing else may be used.
+    pub(crate) fn new(setting: Setting) -> Result<Sockets, Errno> {
+        let Setting { choice, memory, waker, doorbell } = setting;
+        fork::watch();
+        let driver = match choice {
+            Choice::Strict(DriverKind::Epoll) => Driver::Epoll(Readiness::new(doorbell)?),
+            _ => match RingSockets::new() {
+                Ok(ring) => Driver::Uring(Box::new(ring)),
+                Err(errno) if choice.allows(DriverKind::Epoll) && is_refusal(errno) => {
+                    Driver::Epoll(Readiness::new(doorbell)?)
+                }
+                Err(errno) => return Err(errno),
+            },
+        };
+        Ok(Sockets { driver, common: Common::new(memory, waker), generation: fork::generation() })
+    }
+
+    /// Which driver it is.
+    pub fn driver(&self) -> DriverKind {
+        match self.driver {
+            Driver::Uring(_) => DriverKind::Uring,
+            Driver::Epoll(_) => DriverKind::Epoll,
+        }
+    }
+
+    /// How many sockets there are, those included that are about to end.
+    pub fn len(&self) -> usize {
+        self.common.table.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes a socket over: a listener, a connection, one that is to be connected, one for datagrams. It is made
+    /// non-blocking, and is closed by [`Sockets::close`], or with the reactor.
+    ///
+    /// # Errors
+    /// ENOTSOCK; ENOSPC (`/proc/sys/fs/epoll/max_user_watches` is reached), ENOMEM, EPERM and EEXIST as `epoll_ctl(2)`;
+    /// ECHILD.
+    pub fn attach(&mut self, socket: impl Into<OwnedFd>) -> Result<SocketId, Errno> {
+        self.check_process()?;
+        match &mut self.driver {
+            Driver::Uring(_) => self.common.insert(socket.into()),
+            Driver::Epoll(epoll) => epoll.attach(&mut self.common, socket.into()),
+        }
+    }
+
+    /// The descriptor of a socket, for options and addresses. `None` if there is no such socket.
+    pub fn descriptor(&self, socket: SocketId) -> Option<BorrowedFd<'_>> {
+        self.common.table.peek(socket).and_then(|slot| slot.fd.as_ref()).map(AsFd::as_fd)
+    }
+
+    /// Takes each connection that comes to a listener, until it is stopped: each is a completion, and a socket here. It is
+    /// non-blocking and closed by exec.
+    ///
+    /// # Errors
+    /// EBADF (no such socket), EALREADY (it accepts, connects, or receives already), ECHILD.
+    pub fn accept(&mut self, listener: SocketId, token: u64) -> Result<(), Errno> {
+        self.begin(listener, Intake::Accept { again: true }, token)
+    }
+
+    /// Takes one connection.
+    ///
+    /// # Errors
+    /// As [`Sockets::accept`].
+    pub fn accept_once(&mut self, listener: SocketId, token: u64) -> Result<(), Errno> {
+        self.begin(listener, Intake::Accept { again: false }, token)
+    }
+
+    /// Connects to an address.
+    ///
+    /// # Errors
+    /// As [`Sockets::accept`]; whether there is a connection, the completion says.
+    pub fn connect(&mut self, socket: SocketId, address: impl Into<Address>, token: u64) -> Result<(), Errno> {
+        self.claim(socket, Intake::Connect, token)?;
+        let Address(address) = address.into();
+        match &mut self.driver {
+            Driver::Uring(ring) => ring.connect(&mut self.common, socket, address),
+            Driver::Epoll(epoll) => epoll.connect(&mut self.common, socket, &address),
+        }
+        Ok(())
+    }
+
+    /// Receives whatever comes, until the other side has sent its last or it is stopped: each part, or message, is a
+    /// completion. No buffer is used while nothing comes.
+    ///
+    /// # Errors
+    /// As [`Sockets::accept`].
+    pub fn receive(&mut self, socket: SocketId, token: u64) -> Result<(), Errno> {
+        self.begin(socket, Intake::Receive { again: true }, token)
+    }
+
+    /// Receives once.
+    ///
+    /// # Errors
+    /// As [`Sockets::accept`].
+    pub fn receive_once(&mut self, socket: SocketId, token: u64) -> Result<(), Errno> {
+        self.begin(socket, Intake::Receive { again: false }, token)
+    }
+
+    /// Sends all of the bytes, after those of earlier sends of the same socket. A send has one completion, which gives the
+    /// bytes back. There is no SIGPIPE.
+    ///
+    /// # Errors
+    /// [`Unsent`], with the bytes: EBADF, EAGAIN, ECHILD.
+    pub fn send(&mut self, socket: SocketId, bytes: impl Into<Outgoing>, token: u64) -> Result<(), Unsent> {
+        let bytes = bytes.into();
+        let refused = |errno, bytes| Err(Unsent { errno, bytes });
+        if let Err(errno) = self.check_process() {
+            return refused(errno, bytes);
+        }
+        let Common { table, sends, done, .. } = &mut self.common;
+        let Some(slot) = table.named(socket) else { return refused(Errno::BADF, bytes) };
+        if sends.len() + done.len() >= MOST_SENDS {
+            return refused(Errno::AGAIN, bytes);
+        }
+        sends.push(&mut slot.sends, Sending { bytes, sent: 0, token });
+        match &mut self.driver {
+            Driver::Uring(ring) => ring.send(&mut self.common, socket),
+            Driver::Epoll(epoll) => epoll.send(&mut self.common, socket),
+        }
+        Ok(())
+    }
+
+    /// Ends accepting, connecting or receiving: a last completion with ECANCELED follows, unless another one was the last
+    /// already. Nothing if it does none of them.
+    ///
+    /// # Errors
+    /// EBADF, ECHILD.
+    pub fn stop(&mut self, socket: SocketId) -> Result<(), Errno> {
+        self.slot(socket)?;
+        match &mut self.driver {
+            Driver::Uring(ring) => ring.stop(&mut self.common, socket),
+            Driver::Epoll(epoll) => epoll.stop(&mut self.common, socket),
+        }
+        Ok(())
+    }
+
+    /// Closes a socket. What it was asked for and has not ended has a last completion with ECANCELED each, sends too: to be
+    /// sure that bytes are on their way, wait for their completion.
+    ///
+    /// # Errors
+    /// EBADF, ECHILD.
+    pub fn close(&mut self, socket: SocketId) -> Result<(), Errno> {
+        self.slot(socket)?;
+        match &mut self.driver {
+            Driver::Uring(ring) => ring.close(&mut self.common, socket),
+            Driver::Epoll(epoll) => epoll.close(&mut self.common, socket),
+        }
+        Ok(())
+    }
+
+    /// The next completion. `None`: there is none in this turn; wait for more.
+    #[inline]
+    pub fn take(&mut self) -> Option<SocketCompletion> {
+        if self.common.done.is_empty()
+            && let Driver::Epoll(epoll) = &mut self.driver
+        {
+            epoll.look(&mut self.common);
+        }
+        self.common.done.pop_front()
+    }
+
+    fn slot(&mut self, socket: SocketId) -> Result<&mut Slot, Errno> {
+        self.check_process()?;
+        self.common.table.named(socket).ok_or(Errno::BADF)
+    }
+
+    /// An intake, which begins.
+    fn begin(&mut self, socket: SocketId, intake: Intake, token: u64) -> Result<(), Errno> {
+        self.claim(socket, intake, token)?;
+        match &mut self.driver {
+            Driver::Uring(ring) => ring.start(&mut self.common, socket),
+            Driver::Epoll(epoll) => epoll.start(&mut self.common, socket),
+        }
+        Ok(())
+    }
+
+    /// It is the socket's only intake.
+    fn claim(&mut self, socket: SocketId, intake: Intake, token: u64) -> Result<(), Errno> {
+        let slot = self.slot(socket)?;
+        if slot.intake != Intake::Nothing {
+            return Err(Errno(libc::EALREADY));
+        }
+        (slot.intake, slot.token) = (intake, token);
+        Ok(())
+    }
+
+    /// Whether the sockets are this process's own.
+    #[inline]
+    fn check_process(&self) -> Result<(), Errno> {
+        if self.generation == fork::generation() { Ok(()) } else { Err(Errno(libc::ECHILD)) }
+    }
+
+    /// Whether something may be taken.
+    pub(crate) fn has_news(&mut self) -> bool {
+        if let Driver::Epoll(epoll) = &mut self.driver
+            && epoll.has_news(&mut self.common)
+        {
+            return true;
+        }
+        !self.common.done.is_empty()
+    }
+
+    /// Takes what there is without sleeping: at most a system call.
+    ///
+    /// # Errors
+    /// EINTR; ECHILD, EEXIST.
+    pub(crate) fn turn(&mut self) -> Result<(), Errno> {
+        self.check_process()?;
+        match &mut self.driver {
+            Driver::Uring(ring) => ring.turn(&mut self.common),
+            Driver::Epoll(epoll) => epoll.turn(&mut self.common, Some(Duration::ZERO)),
+        }
+    }
+
+    /// Sleeps until there is something, here or with the `others`, a descriptor that is readable then.
+    ///
+    /// # Errors
+    /// As [`Sockets::turn`].
+    pub(crate) fn sleep(
+        &mut self,
+        others: BorrowedFd<'_>,
+        has_others: bool,
+        timeout: Option<Duration>,
+    ) -> Result<Slept, Errno> {
+        self.check_process()?;
+        match &mut self.driver {
+            Driver::Uring(ring) => {
+                let slept = ring.sleep(&mut self.common, others, timeout)?;
+                Ok(slept.map_or(Slept::WithOthers, |others_have_news| Slept::Here { others_have_news }))
+            }
+            Driver::Epoll(_) if has_others => Ok(Slept::WithOthers),
+            Driver::Epoll(epoll) => {
+                epoll.turn(&mut self.common, timeout)?;
+                Ok(Slept::Here { others_have_news: false })
+            }
+        }
+    }
+
+    /// What the others watch, if they are to sleep for the sockets, too.
+    pub(crate) fn watched_by_others(&self) -> Option<BorrowedFd<'_>> {
+        match &self.driver {
+            Driver::Uring(_) => None,
+            Driver::Epoll(epoll) => Some(epoll.as_fd()),
+        }
+    }
+
+    /// Signals this eventfd when there is news and nobody waits.
+    ///
+    /// # Errors
+    /// Those of `io_uring_register(2)`.
+    pub(crate) fn tell(&mut self, eventfd: RawFd) -> Result<(), Errno> {
+        match &mut self.driver {
+            Driver::Uring(ring) => ring.tell(eventfd),
+            Driver::Epoll(_) => Ok(()),
+        }
+    }
+}
+
+impl Drop for Sockets {
+    fn drop(&mut self) {
+        // In the child of a fork the kernel works on the parent's memory only.
+        if self.check_process().is_err() {
+            return;
+        }
+        if let Driver::Uring(ring) = &mut self.driver
+            && !ring.drain(&mut self.common)
+        {
+            ring.leak();
+            std::mem::forget(std::mem::take(&mut self.common.sends));
+        }
+    }
+}
+
+impl fmt::Debug for Sockets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sockets").field("driver", &self.driver()).field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+/// Where a socket connects to: of the Internet, or of the filesystem.
+pub struct Address(RawAddress);
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Address {
+        Address(address.into())
+    }
+}
+
+impl From<&std::os::unix::net::SocketAddr> for Address {
+    fn from(address: &std::os::unix::net::SocketAddr) -> Address {
+        Address(address.into())
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Address").finish_non_exhaustive()
+    }
+}

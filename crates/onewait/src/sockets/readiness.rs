@@ -1,0 +1,274 @@
+//! Sockets on the epoll driver: what has to wait waits in an epoll, all else is a plain system call.
+//!
+//! A socket is registered once, edge-triggered, for everything; what the kernel said last is kept with it. A receive is
+//! made when its completion is taken, into the buffer that was used last, and stops at a short one: the next edge tells of
+//! more. A send is made in the call itself.
+
+use super::common::{Common, is_of_one_connection};
+use super::completion::SocketOutcome;
+use super::id::{GENERATION_BITS, Intake, SocketId};
+use crate::errno::Errno;
+use crate::sys::{Control, Epoll, socket};
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+const ALL: u32 = (libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET) as u32;
+const READABLE: u32 = (libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) as u32;
+const WRITABLE: u32 = (libc::EPOLLOUT | libc::EPOLLHUP | libc::EPOLLERR) as u32;
+const ENDING: u32 = (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) as u32;
+/// The doorbell's: no socket has such a generation.
+const DOORBELL: u64 = u64::MAX;
+/// Events that are taken from the kernel at a time.
+const MOST: usize = 1024;
+
+#[derive(Debug)]
+pub(super) struct Readiness {
+    epoll: Epoll,
+    buffer: Vec<libc::epoll_event>,
+    /// Sockets with an intake that may bring something.
+    ready: VecDeque<SocketId>,
+    /// So many of them may be looked at in this turn: those that come again meanwhile are for the next.
+    budget: usize,
+}
+
+impl Readiness {
+    /// # Errors
+    /// EMFILE, ENFILE, ENOMEM, ENOSPC.
+    pub(super) fn new(doorbell: RawFd) -> Result<Readiness, Errno> {
+        let epoll = Epoll::new()?;
+        epoll.control(Control::Add, doorbell, (libc::EPOLLIN | libc::EPOLLET) as u32, DOORBELL)?;
+        let buffer = vec![libc::epoll_event { events: 0, u64: 0 }; MOST];
+        Ok(Readiness { epoll, buffer, ready: VecDeque::new(), budget: 0 })
+    }
+
+    /// Readable when a turn would find something that is the kernel's.
+    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
+    }
+
+    /// # Errors
+    /// Those of `epoll_ctl(2)` and ENOTSOCK.
+    pub(super) fn attach(&mut self, common: &mut Common, fd: OwnedFd) -> Result<SocketId, Errno> {
+        let id = common.insert(fd)?;
+        let number = common.table.at(id).and_then(|slot| slot.fd.as_ref()).map_or(-1, AsRawFd::as_raw_fd);
+        if let Err(errno) = self.epoll.control(Control::Add, number, ALL, data(id)) {
+            common.table.remove(id.index);
+            return Err(errno);
+        }
+        Ok(id)
+    }
+
+    /// Something may be taken.
+    pub(super) fn has_news(&mut self, common: &mut Common) -> bool {
+        self.feed(common);
+        !self.ready.is_empty()
+    }
+
+    /// Asks the kernel, and lets those that are ready have their turn.
+    ///
+    /// # Errors
+    /// EINTR.
+    pub(super) fn turn(&mut self, common: &mut Common, timeout: Option<Duration>) -> Result<(), Errno> {
+        let asked = self.epoll.wait(&mut self.buffer, timeout);
+        let buffer = std::mem::take(&mut self.buffer);
+        for event in buffer.iter().take(*asked.as_ref().unwrap_or(&0)) {
+            if event.u64 != DOORBELL {
+                self.was_told(common, id_of(event.u64), event.events);
+            }
+        }
+        self.buffer = buffer;
+        self.budget = self.ready.len();
+        asked.map(drop)
+    }
+
+    /// Buffers have come back, perhaps: those that wait for one try again.
+    fn feed(&mut self, common: &mut Common) {
+        while let Some(id) = common.starved.pop_front() {
+            let Some(buffer) = common.pool.take() else { return common.starved.push_front(id) };
+            common.pool.give(buffer);
+            self.enlist(common, id);
+            // One buffer is known to be there: the others may be tried as well, and wait again if there are no more.
+            if common.starved.len() > MOST {
+                return;
+            }
+        }
+    }
+
+    fn was_told(&mut self, common: &mut Common, id: SocketId, events: u32) {
+        let Some(slot) = common.table.at(id) else { return };
+        slot.is_readable |= events & READABLE != 0;
+        slot.is_ending |= events & ENDING != 0;
+        let may_send = events & WRITABLE != 0 && slot.is_sending;
+        if slot.intake == Intake::Connect {
+            if events & WRITABLE != 0 {
+                self.connected(common, id);
+            }
+        } else {
+            self.enlist(common, id);
+        }
+        if may_send {
+            self.send_all(common, id);
+        }
+    }
+
+    fn enlist(&mut self, common: &mut Common, id: SocketId) {
+        let Some(slot) = common.table.at(id) else { return };
+        let wants = matches!(slot.intake, Intake::Accept { .. } | Intake::Receive { .. });
+        if wants && (slot.is_readable || slot.is_ending) && !slot.is_armed {
+            slot.is_armed = true;
+            self.ready.push_back(id);
+        }
+    }
+
+    fn connected(&mut self, common: &mut Common, id: SocketId) {
+        let Some(fd) = common.fd(id) else { return };
+        match socket::pending_error(fd) {
+            Ok(()) => _ = common.bring(id, SocketOutcome::Connected(Ok(())), true),
+            Err(errno) => common.end_intake(id, errno),
+        }
+    }
+
+    /// The intake is new.
+    pub(super) fn start(&mut self, common: &mut Common, id: SocketId) {
+        self.enlist(common, id);
+    }
+
+    pub(super) fn connect(&mut self, common: &mut Common, id: SocketId, address: &socket::RawAddress) {
+        let Some(fd) = common.fd(id) else { return };
+        match socket::connect(fd, address) {
+            Ok(()) => _ = common.bring(id, SocketOutcome::Connected(Ok(())), true),
+            Err(Errno(libc::EINPROGRESS)) => {}
+            Err(errno) => common.end_intake(id, errno),
+        }
+    }
+
+    pub(super) fn stop(&mut self, common: &mut Common, id: SocketId) {
+        common.end_intake(id, Errno::CANCELED);
+    }
+
+    /// The socket's end: nothing is in flight here.
+    pub(super) fn close(&mut self, common: &mut Common, id: SocketId) {
+        common.end_intake(id, Errno::CANCELED);
+        common.end_sends(id, Errno::CANCELED);
+        // The last descriptor of a file takes its registration along; if there are others, this does.
+        if let Some(fd) = common.fd(id) {
+            let _ = self.epoll.control(Control::Delete, fd, 0, 0);
+        }
+        drop(common.table.remove(id.index));
+    }
+
+    /// There is a send more.
+    pub(super) fn send(&mut self, common: &mut Common, id: SocketId) {
+        if common.table.at(id).is_some_and(|slot| !slot.is_sending) {
+            self.send_all(common, id);
+        }
+    }
+
+    /// Sends as much as the socket takes.
+    fn send_all(&mut self, common: &mut Common, id: SocketId) {
+        while let Some(slot) = common.table.at(id) {
+            let (Some(fd), Some(sending)) = (&slot.fd, common.sends.first(slot.sends)) else { return };
+            match socket::send(fd.as_raw_fd(), &sending.bytes[sending.sent..]) {
+                Ok(count) => {
+                    sending.sent += count;
+                    if sending.sent >= sending.bytes.len() {
+                        common.end_send(id, Ok(()));
+                    }
+                }
+                Err(Errno::AGAIN) => {
+                    slot.is_sending = true;
+                    return;
+                }
+                Err(Errno::INTR) => {}
+                Err(errno) => common.end_send(id, Err(errno)),
+            }
+        }
+    }
+
+    /// Lets sockets that are ready bring something, until one does.
+    #[inline]
+    pub(super) fn look(&mut self, common: &mut Common) {
+        while self.budget > 0 && common.done.is_empty() {
+            self.budget -= 1;
+            let Some(id) = self.ready.pop_front() else { return };
+            let Some(slot) = common.table.at(id) else { continue };
+            slot.is_armed = false;
+            match slot.intake {
+                Intake::Accept { .. } => self.accept(common, id),
+                Intake::Receive { .. } => self.receive(common, id),
+                Intake::Nothing | Intake::Connect => {}
+            }
+        }
+    }
+
+    fn accept(&mut self, common: &mut Common, id: SocketId) {
+        let Some(fd) = common.fd(id) else { return };
+        match socket::accept(fd) {
+            Ok(connection) => {
+                let accepted = self.attach(common, connection);
+                common.bring(id, SocketOutcome::Accepted(accepted), false);
+            }
+            Err(Errno::AGAIN) => return common.quiet(id),
+            Err(errno @ Errno(libc::EMFILE | libc::ENFILE)) => {
+                let goes_on = common.spare.shed(fd);
+                common.bring(id, SocketOutcome::Accepted(Err(errno)), !goes_on);
+            }
+            Err(errno) if is_of_one_connection(errno) => {}
+            Err(errno) => return common.end_intake(id, errno),
+        }
+        self.enlist(common, id);
+    }
+
+    fn receive(&mut self, common: &mut Common, id: SocketId) {
+        let Some(mut buffer) = common.pool.take() else { return common.starved.push_back(id) };
+        let Some(slot) = common.table.at(id) else { return };
+        let (Some(fd), room) = (&slot.fd, buffer.capacity()) else { return };
+        // SAFETY: the buffer is ours alone, and has so much room.
+        match unsafe { socket::receive(fd.as_raw_fd(), buffer.address(), room) } {
+            Ok(0) if slot.is_stream => {
+                common.pool.give(buffer);
+                return common.bring_end(id);
+            }
+            Ok(count) => {
+                // After a short receive of a stream, more is another edge; but not the end.
+                slot.is_readable = count == room || !slot.is_stream;
+                // SAFETY: the kernel has written so many bytes.
+                unsafe { buffer.set_length(count) };
+                let received = common.pool.lend(buffer);
+                common.bring(id, SocketOutcome::Received(Ok(received)), false);
+            }
+            Err(errno) => {
+                common.pool.give(buffer);
+                match errno {
+                    Errno::AGAIN => return common.quiet(id),
+                    Errno::INTR => {}
+                    errno => return common.end_intake(id, errno),
+                }
+            }
+        }
+        self.enlist(common, id);
+    }
+}
+
+impl Common {
+    fn fd(&mut self, id: SocketId) -> Option<RawFd> {
+        self.table.at(id)?.fd.as_ref().map(AsRawFd::as_raw_fd)
+    }
+
+    /// There is nothing, until the kernel says otherwise.
+    fn quiet(&mut self, id: SocketId) {
+        if let Some(slot) = self.table.at(id) {
+            (slot.is_readable, slot.is_ending) = (false, false);
+        }
+    }
+}
+
+fn data(id: SocketId) -> u64 {
+    u64::from(id.generation) << 32 | u64::from(id.index)
+}
+
+fn id_of(data: u64) -> SocketId {
+    const { assert!(GENERATION_BITS < 32) };
+    SocketId { index: data as u32, generation: (data >> 32) as u32 }
+}
