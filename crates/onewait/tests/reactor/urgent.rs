@@ -5,11 +5,13 @@ use crate::{NOW, reactor, reported, waited};
 use eventpoll::EventPoll;
 use eventpoll::sources::Event;
 use onewait::Errno;
-use onewait::reactor::{Dispatcher, Events, Fd, Interest, Next, Reactor, Ready};
+use onewait::reactor::{Dispatcher, Events, Fd, Interest, Next, Reactor, Ready, Registry, Watchable};
 use std::collections::HashMap;
+use std::hint;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const EXISTS: Result<(), Errno> = Err(Errno(libc::EEXIST));
 const NOT_FOUND: Result<(), Errno> = Err(Errno(libc::ENOENT));
@@ -313,29 +315,55 @@ fn what_is_watched_in_one_class_exists_in_the_other() {
     assert_eq!(reported(&mut reactor), [], "nothing is left of what was tried");
 }
 
-/// Two threads that add one thing in different classes at once: at most one has it.
+/// Two threads that add the same things in different classes at once: at most one has each of them.
 #[test]
 fn a_race_of_the_classes_has_at_most_one_winner() {
-    for _ in 0..300 {
-        let (mut reactor, event, (reader, _writer)) = (reactor(), Event::new(1), full_pipe());
-        let (normal, urgent) = (reactor.registry().clone(), reactor.registry().clone());
-        let both = thread::scope(|scope| {
-            let (event, reader) = (&event, &reader);
-            let one = scope.spawn(move || (normal.add(event, Interest::IN, 1), normal.add(reader, Interest::IN, 2)));
-            let other = scope
-                .spawn(move || (urgent.add_urgent(event, Interest::IN, 1), urgent.add_urgent(reader, Interest::IN, 2)));
-            [one.join().unwrap(), other.join().unwrap()]
-        });
-        let winners = |token| match token {
-            1 => both.iter().filter(|(event, _)| event.is_ok()).count(),
-            _ => both.iter().filter(|(_, reader)| reader.is_ok()).count(),
-        };
-        assert!(winners(1) <= 1 && winners(2) == 1, "{both:?}");
-        let found = reported(&mut reactor);
-        for token in [1, 2] {
-            assert_eq!(found.iter().filter(|(it, _)| *it == token).count(), winners(token), "{both:?}: {found:?}");
+    const ROUNDS: usize = 2_000;
+    let (mut reactor, events, (reader, _writer)) = (reactor(), [(); 32].map(|()| Event::new(1)), full_pipe());
+    // In each round both say that they are there, so that both begin at the same time; and the same at its end.
+    let gate = |arrived: &AtomicUsize, count: usize| {
+        arrived.fetch_add(1, Ordering::AcqRel);
+        let begin = Instant::now();
+        for look in 0_u32.. {
+            if arrived.load(Ordering::Acquire) >= count {
+                return;
+            }
+            assert!(Some(begin.elapsed()) < PATIENCE, "the other one has failed");
+            // It may need this processor.
+            if look < 200 { hint::spin_loop() } else { thread::yield_now() }
         }
-    }
+    };
+    let (begins, ends) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let play = |registry: Registry, is_urgent: bool| {
+        for round in 1..=ROUNDS {
+            gate(&begins, 2 * round);
+            let add = |what: &dyn Watchable| match is_urgent {
+                true => registry.add_urgent(what, Interest::IN, 1),
+                false => registry.add(what, Interest::IN, 1),
+            };
+            let _ = add(&reader);
+            // From both ends: somewhere they meet.
+            for place in 0..events.len() {
+                let _ = add(&events[if is_urgent { place } else { events.len() - 1 - place }]);
+            }
+            gate(&ends, 2 * round);
+            if is_urgent {
+                registry.delete(&reader).expect("the later one has not failed, or the earlier one has not");
+                assert_eq!(registry.delete(&reader), NOT_FOUND);
+                for event in &events {
+                    // Neither may have it: both have seen that the other is about to.
+                    let _ = registry.delete(event);
+                    assert_eq!(registry.delete(event), NOT_FOUND, "round {round}: it was in both");
+                }
+            }
+        }
+    };
+    thread::scope(|scope| {
+        let (normal, urgent) = (reactor.registry().clone(), reactor.registry().clone());
+        scope.spawn(|| play(normal, false));
+        scope.spawn(|| play(urgent, true));
+    });
+    assert_eq!(reported(&mut reactor), []);
 }
 
 fn open_descriptors() -> usize {
