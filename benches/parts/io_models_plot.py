@@ -11,7 +11,7 @@ from matplotlib import pyplot  # noqa: E402: it reads the settings above
 # Greys and colours of middle lightness, on no ground: readable on white and on black.
 INK = "#808080"
 COLOURS = {"blocking": "#c2703d", "non-blocking": "#b8902a", "select": "#4b8fcc", "poll": "#4b8fcc", "epoll": "#4b8fcc",
-           "signal-driven": "#9a78c8", "asynchronous": "#3f9e75"}  # fmt: skip
+           "onewait's reactor": "#4b8fcc", "signal-driven": "#9a78c8", "asynchronous": "#3f9e75"}  # fmt: skip
 
 
 def draw(path, loads, models, results):

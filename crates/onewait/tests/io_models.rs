@@ -8,13 +8,14 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 /// Every program, with the model that it says it is.
-const MODELS: [(&str, &str); 8] = [
+const MODELS: [(&str, &str); 9] = [
     ("echo_blocking", "blocking"),
     ("echo_nonblocking", "non-blocking"),
     ("echo_select", "select"),
     ("echo_poll", "poll"),
     ("echo_epoll_level", "epoll-level"),
     ("echo_epoll_edge", "epoll-edge"),
+    ("echo_reactor", "reactor"),
     ("echo_signal_driven", "signal-driven"),
     ("echo_asynchronous", "asynchronous"),
 ];
