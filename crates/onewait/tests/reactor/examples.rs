@@ -1,8 +1,8 @@
 //! The examples do their jobs.
 
-use crate::common::{Scratch, examples};
+use crate::common::{PATIENCE, Scratch, examples};
 use std::fs::{self, OpenOptions};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -75,6 +75,48 @@ fn the_echo_server_finishes_what_is_in_flight_at_sigterm() {
     assert_eq!(log.lines().filter(|line| line.contains(" from 127.0.0.1:")).count(), 20);
     assert_eq!(log.lines().filter(|line| line.ends_with(" left")).count(), 20);
     assert_eq!(log.lines().filter(|line| line.starts_with("signal 15")).count(), 1);
+}
+
+/// Whether the server has answered; otherwise it has sent the client away.
+fn is_answered(client: &mut TcpStream) -> bool {
+    let mut answer = [0; 4];
+    client.set_read_timeout(PATIENCE).unwrap();
+    // What was sent to whoever is sent away may come back as a reset.
+    let exchanged = client.write_all(b"ping").and_then(|()| client.read_exact(&mut answer));
+    assert!(!exchanged.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldBlock), "it does nothing");
+    exchanged.is_ok() && answer == *b"ping"
+}
+
+#[test]
+fn the_echo_server_sends_away_whom_it_has_no_descriptor_for_and_recovers() {
+    const DESCRIPTORS: usize = 40;
+    let log = Scratch::new();
+    let mut command = Command::new("prlimit");
+    command.arg(format!("--nofile={DESCRIPTORS}")).arg(example("echo_server")).arg("127.0.0.1:0").arg(log.path());
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("prlimit (util-linux) is there");
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut server = Running(child);
+    let first = line(&mut output);
+    let address = first.trim().strip_prefix("listening on ").expect("it says where").to_owned();
+    for _ in 0..3 {
+        let mut clients: Vec<_> = (0..3 * DESCRIPTORS).map(|_| TcpStream::connect(&address).unwrap()).collect();
+        // One after the other: who is sent away is so before the next is served.
+        let answered: Vec<_> = clients.iter_mut().map(is_answered).collect();
+        let served = answered.iter().filter(|is_served| **is_served).count();
+        assert!((5..DESCRIPTORS).contains(&served), "{served} served");
+        assert!(answered[0] && !answered[3 * DESCRIPTORS - 1], "{answered:?}");
+        for (client, is_served) in clients.iter_mut().zip(&answered) {
+            assert_eq!(is_answered(client), *is_served, "who was let in is served on");
+        }
+        drop(clients);
+        // It may take a moment until it has seen that they are gone.
+        let patient = (0..1_000).any(|_| is_answered(&mut TcpStream::connect(&address).unwrap()));
+        assert!(patient, "there are descriptors again");
+    }
+    // SAFETY: no pointers; the process is our child, which nobody has waited for.
+    assert_eq!(unsafe { libc::kill(server.0.id().cast_signed(), libc::SIGTERM) }, 0);
+    assert!(line(&mut output).starts_with("served "));
+    assert!(server.0.wait().unwrap().success());
 }
 
 #[test]

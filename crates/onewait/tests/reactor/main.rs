@@ -6,6 +6,8 @@ mod common;
 mod dispatcher;
 mod embedded;
 mod examples;
+mod limits;
+mod nested;
 mod poller;
 mod sources;
 mod system_calls;

@@ -1,12 +1,16 @@
 //! Fairness, counted in turns: nobody who is ready waits for long because others always are.
 
+use crate::common::{pipe, queue};
 use crate::{NOW, reactor};
-use eventpoll::sources::Event;
+use eventpoll::sources::{Event, unbounded};
 use eventpoll::{Notifier, Source, Watched};
 use onewait::reactor::{Events, Interest, Reactor, Ready};
+use onewait::{Aio, Buffer, Choice, CompletionQueue, DriverKind, Request};
 use std::collections::HashMap;
+use std::fs::File;
 use std::io::{PipeReader, PipeWriter, Write};
 use std::sync::{Arc, OnceLock};
+use std::thread;
 use std::time::Duration;
 
 /// Tokens of timers, sources and descriptors begin here.
@@ -37,11 +41,23 @@ fn always(sources: u64, descriptors: u64) -> Always {
 
 /// How often each token is reported in so many turns with room for `room` events, with a timer that is always due.
 fn counts(always: &mut Always, room: usize, turns: usize) -> HashMap<u64, usize> {
+    counts_with(always, room, turns, NOW, || ())
+}
+
+fn counts_with(
+    always: &mut Always,
+    room: usize,
+    turns: usize,
+    timeout: Option<Duration>,
+    before: impl Fn(),
+) -> HashMap<u64, usize> {
     let mut events = vec![Ready::default(); room];
     let mut counts = HashMap::new();
     always.reactor.arm_timer_in(Duration::ZERO, TIMER).unwrap();
     for _ in 0..turns {
-        let tokens: Vec<_> = always.reactor.wait(&mut events, NOW).unwrap().iter().map(|ready| ready.token).collect();
+        before();
+        let tokens: Vec<_> =
+            always.reactor.wait(&mut events, timeout).unwrap().iter().map(|ready| ready.token).collect();
         assert!(!tokens.is_empty());
         for token in tokens {
             *counts.entry(token).or_default() += 1;
@@ -85,6 +101,78 @@ fn many_that_are_always_ready_leave_room_for_few() {
         assert!(least(&counts, SOURCE, sources) >= (turns * 10 / sources as usize).min(turns) - 1);
         assert!(least(&counts, DESCRIPTOR, descriptors) >= (turns * 10 / descriptors as usize).min(turns) - 1);
         assert_eq!(counts[&TIMER], turns, "timers come in each turn");
+    }
+}
+
+/// A queue with completions that nobody reaps, on each driver that there is.
+fn ready_queues() -> impl Iterator<Item = CompletionQueue> {
+    [DriverKind::Uring, DriverKind::Epoll].into_iter().filter_map(|kind| match Aio::with_driver(Choice::Strict(kind)) {
+        Ok(aio) => {
+            let (queue, (reader, mut writer)) = (aio.queue(), pipe());
+            queue.submit(Request::read(&reader, Buffer::with_capacity(1), 0)).unwrap();
+            writer.write_all(b"x").unwrap();
+            while queue.ready() == 0 {
+                thread::yield_now();
+            }
+            Some(queue)
+        }
+        Err(errno) => {
+            println!("not on {kind:?}: {errno}");
+            None
+        }
+    })
+}
+
+/// Completions, another source, a channel, a descriptor, a file, a timer and a waker, each of them always.
+#[test]
+fn all_against_all_nobody_starves() {
+    for queue in ready_queues() {
+        for (room, timeout) in [1, 2, 3, 5, 64].into_iter().flat_map(|room| [(room, NOW), (room, None)]) {
+            let mut always = always(1, 1);
+            let ((sender, receiver), file) = (unbounded(), File::open("/dev/null").unwrap());
+            sender.try_send(()).unwrap();
+            let registry = always.reactor.registry().clone();
+            registry.add(&queue, Interest::IN, SOURCE + 1).unwrap();
+            registry.add(&receiver, Interest::IN, SOURCE + 2).unwrap();
+            registry.add(&file, Interest::IN, SOURCE + 3).unwrap();
+            let (waker, turns) = (registry.waker(), 240);
+            let woken_counts = counts_with(&mut always, room, turns, timeout, || waker.wake());
+            for token in [SOURCE, SOURCE + 1, SOURCE + 2, SOURCE + 3, DESCRIPTOR, TIMER] {
+                // With one place each kind has a third of the turns, and sources share theirs.
+                let least = if token & SOURCE == SOURCE && token < DESCRIPTOR { turns / 12 } else { turns / 3 };
+                let count = woken_counts.get(&token).copied().unwrap_or(0);
+                assert!(count + 2 >= least, "room for {room}, {token:x}: {woken_counts:x?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_completion_waits_for_no_more_than_a_turn_of_each_kind() {
+    for (room, most) in [(1, 3), (2, 2), (3, 1), (30, 1)] {
+        let mut always = always(0, 100);
+        always.reactor.arm_timer_in(Duration::ZERO, TIMER).unwrap();
+        let (queue, (reader, mut writer)) = (queue(), pipe());
+        always.reactor.registry().add(&queue, Interest::IN, SOURCE).unwrap();
+        let mut events = vec![Ready::default(); room];
+        for _ in 0..30 {
+            queue.submit(Request::read(&reader, Buffer::with_capacity(1), 0)).unwrap();
+            writer.write_all(b"x").unwrap();
+            while queue.ready() == 0 {
+                always.reactor.wait(&mut events, NOW).unwrap();
+            }
+            // From now on it is there.
+            let turns = (1..).find(|_| {
+                let found = always.reactor.wait(&mut events, NOW).unwrap();
+                let is_there = found.iter().any(|ready| ready.token == SOURCE);
+                if found.iter().any(|ready| ready.token == TIMER) {
+                    always.reactor.arm_timer_in(Duration::ZERO, TIMER).unwrap();
+                }
+                is_there
+            });
+            assert!(turns.unwrap() <= most, "room for {room}: {turns:?}");
+            assert!(queue.try_reap().is_some());
+        }
     }
 }
 
