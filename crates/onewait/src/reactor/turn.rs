@@ -335,10 +335,7 @@ impl Reactor {
             Ok(more) => more,
             Err(errno) => return Some(Err(errno)),
         };
-        let sockets = match self.collect_sockets(&mut events[count + more..], false) {
-            Ok(sockets) => sockets,
-            Err(errno) => return Some(Err(errno)),
-        };
+        let sockets = self.tell_of_sockets(&mut events[count + more..]);
         match (count + more + sockets, error) {
             (0, Some(errno)) => Some(Err(errno)),
             (0, None) if woken || deadline.is_some_and(|deadline| self.epoch.elapsed() >= deadline) => Some(Ok(0)),
@@ -469,15 +466,21 @@ impl Reactor {
 
     /// One event, if completions are to be taken.
     fn collect_sockets(&mut self, events: &mut [Ready], asks_kernel: bool) -> Result<usize, Errno> {
-        let (Some(sockets), Some(place)) = (&mut self.sockets, events.first_mut()) else { return Ok(0) };
-        if asks_kernel {
+        let Some(sockets) = &mut self.sockets else { return Ok(0) };
+        // What is still to be taken does not keep the others waiting.
+        if asks_kernel || sockets.has_news() {
             sockets.turn()?;
         }
+        Ok(self.tell_of_sockets(events))
+    }
+
+    fn tell_of_sockets(&mut self, events: &mut [Ready]) -> usize {
+        let (Some(sockets), Some(place)) = (&mut self.sockets, events.first_mut()) else { return 0 };
         if !sockets.has_news() {
-            return Ok(0);
+            return 0;
         }
         *place = Ready { token: self.how.sockets_token, events: Events::IN };
-        Ok(1)
+        1
     }
 
     fn collect_descriptors(&mut self, events: &mut [Ready]) -> Result<usize, Errno> {
