@@ -147,6 +147,14 @@ impl EventPoll {
         self.core.close();
     }
 
+    /// Whether a source is watched.
+    ///
+    /// Errors: [`Closed`](crate::Error::Closed); [`Deadlock`](crate::Error::Deadlock) inside a source's level.
+    pub fn contains(&self, source: &(impl AsSource + ?Sized)) -> Result<bool> {
+        let source = source.as_source();
+        self.core.locked(|interests, _| Ok(interests.find(source.hub()).is_some()))
+    }
+
     /// How many sources are watched.
     ///
     /// Errors: [`Closed`](crate::Error::Closed); [`Deadlock`](crate::Error::Deadlock) inside a source's level.

@@ -67,9 +67,11 @@ fn control_in_a_level_is_a_deadlock_error() {
 }
 
 fn a_wait_in_a_level_is_a_deadlock_error() {
-    let Calling { poll, results, source: _source, other: _other } = calling(|poll, _| {
+    let Calling { poll, results, source: _source, other: _other } = calling(|poll, other| {
         let mut out = [Ready::default()];
-        [poll.wait(&mut out, NOW), poll.wait(&mut out, None), poll.watches().map(|watches| watches.len()), poll.len()]
+        let waits = [poll.wait(&mut out, NOW), poll.wait(&mut out, None)];
+        let looks = [poll.watches().map(|watches| watches.len()), poll.len(), poll.contains(other).map(usize::from)];
+        waits.into_iter().chain(looks).collect::<Vec<_>>()
     });
     assert_eq!(now(&poll), [(2, Events::IN), (1, Events::IN)]);
     let results = results.lock().unwrap();

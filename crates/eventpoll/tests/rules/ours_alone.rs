@@ -37,8 +37,10 @@ fn rule_14_no_space_at_the_limit() {
     assert_eq!(poll.add(&c, Interest::IN, 0), Err(Error::NoSpace));
     assert_eq!(Error::NoSpace.raw_os_error(), libc::ENOSPC);
     assert_eq!(poll.add(&a, Interest::IN, 0), Err(Error::Exists), "rule 5: what is there is looked for first");
+    assert_eq!([&a, &b, &c].map(|source| poll.contains(source)), [Ok(true), Ok(true), Ok(false)]);
     assert_eq!(poll.modify(&a, Interest::OUT, 0), Ok(()));
     poll.delete(&a).unwrap();
+    assert_eq!(poll.contains(&a), Ok(false));
     assert_eq!(poll.add(&c, Interest::IN, 0), Ok(()));
     drop(b);
     assert_eq!(poll.add(&a, Interest::IN, 0), Ok(()), "what is closed is counted no more");

@@ -3,14 +3,17 @@
 //! So every rule of level, edge, oneshot and exclusive, of `dup`, `close` and `fork`, is the kernel's own. (A multishot poll
 //! in io_uring was measured no faster: 256 ns against 305 an event, in batches 255–418 against 190.)
 
+use super::class::Class;
 use super::doorbell::Doorbell;
+use super::sources::Sources;
 use crate::errno::Errno;
 use crate::sys::{Control, Epoll};
-use eventpoll::{EventPoll, Events, Interest, Ready, Source, Watched};
+use eventpoll::{Events, Interest, Ready, Source, Watched};
 use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::process;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// What `poll(2)` says of a file that has no poll of its own: always ready.
@@ -28,16 +31,21 @@ type Files = HashMap<RawFd, Watched<AlwaysReady>>;
 /// The descriptors that a reactor watches.
 pub(super) struct Descriptors {
     epoll: Epoll,
+    /// For those that are urgent. Made when there is one, and from then on a source of the other.
+    urgent: OnceLock<Epoll>,
+    /// Whose process this is. A child of `fork` has the same epoll, and its own memory.
+    process: u32,
     doorbell: Arc<Doorbell>,
-    /// Those of the reactor's own: the doorbell, and what else only ends a sleep. Changes when the reactor is made.
+    /// Those of the reactor's own, with their bits: the doorbell, and what else only ends a sleep. Changes when the reactor
+    /// is made, and when something is urgent.
     own: Mutex<Vec<(RawFd, u32)>>,
     /// What the kernel says of those: no user's token. Changes when a user wants this one.
     own_token: AtomicU64,
     /// Whether there ever was one; closed ones leave by themselves.
     any: AtomicBool,
-    /// `None`: such files are refused. Taken by control calls alone, and by them before they change the epoll, so that two
+    /// `None`: such files are refused. Taken by control calls alone, and by them before they change an epoll, so that two
     /// calls on one number come one after the other.
-    files: Option<Mutex<Files>>,
+    files: Mutex<Option<Files>>,
 }
 
 impl Descriptors {
@@ -50,13 +58,15 @@ impl Descriptors {
         let number = doorbell.number();
         let descriptors = Descriptors {
             epoll,
+            urgent: OnceLock::new(),
+            process: process::id(),
             doorbell,
             own: Mutex::default(),
             own_token: AtomicU64::new(token),
             any: AtomicBool::new(false),
-            files: takes_files.then(Mutex::default),
+            files: Mutex::new(takes_files.then(Files::default)),
         };
-        descriptors.add_own(number)?;
+        descriptors.add_own(number, EDGES)?;
         Ok(descriptors)
     }
 
@@ -68,8 +78,8 @@ impl Descriptors {
     ///
     /// # Errors
     /// ENOSPC, ENOMEM.
-    pub(super) fn add_own(&self, number: RawFd) -> Result<(), Errno> {
-        self.add_own_as(number, OWN)
+    pub(super) fn add_own_edges(&self, number: RawFd) -> Result<(), Errno> {
+        self.add_own(number, EDGES)
     }
 
     /// Watches another place to sleep in, as long as it has something: no event either.
@@ -77,14 +87,35 @@ impl Descriptors {
     /// # Errors
     /// ENOSPC, ENOMEM.
     pub(super) fn add_place(&self, number: RawFd) -> Result<(), Errno> {
-        self.add_own_as(number, libc::EPOLLIN as u32)
+        self.add_own(number, libc::EPOLLIN as u32)
     }
 
-    fn add_own_as(&self, number: RawFd, bits: u32) -> Result<(), Errno> {
+    fn add_own(&self, number: RawFd, bits: u32) -> Result<(), Errno> {
         let mut own = self.own();
         self.epoll.control(Control::Add, number, bits, self.own_token.load(Ordering::Relaxed))?;
         own.push((number, bits));
         Ok(())
+    }
+
+    /// The epoll of those that are urgent, with the control calls locked.
+    fn begin_urgent(&self) -> Result<&Epoll, Errno> {
+        if let Some(urgent) = self.urgent.get() {
+            return Ok(urgent);
+        }
+        // The parent would sleep in an epoll that is readable by one which it does not have.
+        if process::id() != self.process {
+            return Err(Errno::INVAL);
+        }
+        let urgent = Epoll::new()?;
+        let number = urgent.as_fd().as_raw_fd();
+        self.add_own(number, NESTED)?;
+        Ok(self.urgent.get_or_init(|| urgent))
+    }
+
+    /// Whether there ever was an urgent one.
+    #[inline]
+    pub(super) fn any_urgent(&self) -> bool {
+        self.urgent.get().is_some()
     }
 
     /// From now on the kernel has to be asked, if only to take the doorbell's ring away, which others see.
@@ -103,19 +134,27 @@ impl Descriptors {
     }
 
     /// # Errors
-    /// Those of `epoll_ctl(2)`; those of [`EventPoll::add`] for files.
+    /// Those of `epoll_ctl(2)`; EEXIST also if it is watched in the other class; those of [`Sources::add`] for files.
     pub(super) fn add(
         &self,
         fd: BorrowedFd<'_>,
         interest: Interest,
         token: u64,
-        in_process: &EventPoll,
+        class: Class,
+        in_process: &Sources,
     ) -> Result<(), Errno> {
         let number = fd.as_raw_fd();
         let mut files = self.files();
         self.keep_apart(token)?;
-        let added = self.epoll.control(Control::Add, number, interest.bits(), token);
-        match (added, &mut files) {
+        let (own, other) = match class {
+            Class::Normal => (&self.epoll, self.urgent.get()),
+            Class::Urgent => (self.begin_urgent()?, Some(&self.epoll)),
+        };
+        if other.is_some_and(|other| has(other, number, token)) {
+            return Err(Errno(libc::EEXIST));
+        }
+        let added = own.control(Control::Add, number, interest.bits(), token);
+        match (added, &mut *files) {
             (Ok(()), files) => {
                 // If there was a file of this number, it was closed.
                 drop(files.as_mut().map(|files| files.remove(&number)));
@@ -127,7 +166,7 @@ impl Descriptors {
                     return Err(Errno(libc::EEXIST));
                 }
                 let file = Watched::new(AlwaysReady);
-                in_process.add(&file, interest, token)?;
+                in_process.add(&file, interest, token, class)?;
                 files.insert(number, file);
                 Ok(())
             }
@@ -142,17 +181,18 @@ impl Descriptors {
         fd: BorrowedFd<'_>,
         interest: Interest,
         token: u64,
-        in_process: &EventPoll,
+        in_process: &Sources,
     ) -> Result<(), Errno> {
         let number = fd.as_raw_fd();
         let files = self.files();
         self.keep_apart(token)?;
-        match self.epoll.control(Control::Modify, number, interest.bits(), token) {
-            Err(Errno(libc::EPERM)) if files.is_some() => {
-                let file = files.as_ref().and_then(|files| files.get(&number)).ok_or(Errno(libc::ENOENT))?;
+        let modified = self.in_either(|epoll| epoll.control(Control::Modify, number, interest.bits(), token));
+        match (modified, &*files) {
+            (Err(Errno(libc::EPERM)), Some(files)) => {
+                let file = files.get(&number).ok_or(Errno(libc::ENOENT))?;
                 Ok(in_process.modify(file, interest, token)?)
             }
-            result => result,
+            (result, _) => result,
         }
     }
 
@@ -161,14 +201,23 @@ impl Descriptors {
     pub(super) fn delete(&self, fd: BorrowedFd<'_>) -> Result<(), Errno> {
         let number = fd.as_raw_fd();
         let mut files = self.files();
-        match (self.epoll.control(Control::Delete, number, 0, 0), &mut files) {
+        let deleted = self.in_either(|epoll| epoll.control(Control::Delete, number, 0, 0));
+        match (deleted, &mut *files) {
             // The drop of the source is its end in the event poll.
             (Err(Errno(libc::EPERM)), Some(files)) => files.remove(&number).map(drop).ok_or(Errno(libc::ENOENT)),
             (result, _) => result,
         }
     }
 
-    /// Waits for at most `timeout`; `None` for ever. Returns how many events there are at the beginning of `out`: the
+    /// In the class where it is.
+    fn in_either(&self, call: impl Fn(&Epoll) -> Result<(), Errno>) -> Result<(), Errno> {
+        match (call(&self.epoll), self.urgent.get()) {
+            (Err(Errno(libc::ENOENT)), Some(urgent)) => call(urgent),
+            (result, _) => result,
+        }
+    }
+
+    /// Waits for at most `timeout`; `None` for ever. What it found is at the beginning of `out`, nothing urgent, and the
     /// doorbell's is none.
     ///
     /// # Errors
@@ -179,24 +228,48 @@ impl Descriptors {
         buffer: &mut Vec<libc::epoll_event>,
         out: &mut [Ready],
         timeout: Option<Duration>,
-    ) -> Result<usize, Errno> {
-        buffer.resize(out.len().min(MOST), libc::epoll_event { events: 0, u64: 0 });
+    ) -> Result<Found, Errno> {
+        make_room(buffer, out);
         let mut timeout = timeout;
+        let mut saw_urgent = false;
         loop {
             let count = self.epoll.wait(buffer, timeout)?;
             let own = self.own_token.load(Ordering::Relaxed);
-            let events = buffer.iter().take(count).map(|event| (event.u64, event.events));
-            let mut stored = 0;
-            for ((token, bits), place) in events.filter(|(token, _)| *token != own).zip(&mut *out) {
-                *place = Ready { token, events: Events::from_bits_retain(bits) };
-                stored += 1;
+            let (mut stored, had_seen_urgent) = (0, saw_urgent);
+            for event in buffer.iter().take(count) {
+                let (token, bits) = (event.u64, event.events);
+                if token == own {
+                    saw_urgent |= bits & IS_EPOLL != 0;
+                } else if let Some(place) = out.get_mut(stored) {
+                    *place = Ready { token, events: Events::from_bits_retain(bits) };
+                    stored += 1;
+                }
             }
-            // The reactor's own took all of the room: there may be more behind them.
-            if stored > 0 || count < buffer.len() {
-                return Ok(stored);
+            let is_full = count == buffer.len();
+            // The reactor's own took all of the room: there may be more behind them. What is urgent stays there until it is
+            // taken.
+            if stored > 0 || !is_full || had_seen_urgent {
+                return Ok(Found { count: stored, may_be_urgent: self.any_urgent() && (saw_urgent || is_full) });
             }
             timeout = Some(Duration::ZERO);
         }
+    }
+
+    /// Takes what is urgent, without sleeping.
+    ///
+    /// # Errors
+    /// None that is known of.
+    pub(super) fn take_urgent(&self, buffer: &mut Vec<libc::epoll_event>, out: &mut [Ready]) -> Result<usize, Errno> {
+        let Some(urgent) = self.urgent.get() else { return Ok(0) };
+        if out.is_empty() {
+            return Ok(0);
+        }
+        make_room(buffer, out);
+        let count = urgent.wait(buffer, Some(Duration::ZERO))?;
+        for (event, place) in buffer.iter().take(count).zip(out) {
+            *place = Ready { token: event.u64, events: Events::from_bits_retain(event.events) };
+        }
+        Ok(count)
     }
 
     fn own(&self) -> MutexGuard<'_, Vec<(RawFd, u32)>> {
@@ -217,11 +290,43 @@ impl Descriptors {
         Ok(())
     }
 
-    fn files(&self) -> Option<MutexGuard<'_, Files>> {
-        self.files.as_ref().map(|files| files.lock().unwrap_or_else(PoisonError::into_inner))
+    fn files(&self) -> MutexGuard<'_, Option<Files>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-const OWN: u32 = (libc::EPOLLIN | libc::EPOLLET) as u32;
+/// For as many events as `out` takes.
+fn make_room(buffer: &mut Vec<libc::epoll_event>, out: &[Ready]) {
+    buffer.resize(out.len().min(MOST), libc::epoll_event { events: 0, u64: 0 });
+}
+
+/// What a wait found.
+pub(super) struct Found {
+    pub(super) count: usize,
+    /// Something urgent is ready, or there was no room to see that there is not.
+    pub(super) may_be_urgent: bool,
+}
+
+/// Whether an epoll watches a descriptor. It cannot be asked, but says so when one is added. What is reported of it until it
+/// is deleted again is true, and asked for.
+fn has(epoll: &Epoll, number: RawFd, token: u64) -> bool {
+    match epoll.control(Control::Add, number, PROBE, token) {
+        Ok(()) => {
+            // It was just added, and its number is held by a borrow.
+            let _ = epoll.control(Control::Delete, number, 0, 0);
+            false
+        }
+        Err(errno) => errno == Errno(libc::EEXIST),
+    }
+}
+
+/// An edge.
+const EDGES: u32 = (libc::EPOLLIN | libc::EPOLLET) as u32;
+/// The epoll of those that are urgent, in the other. By level: it has not been emptied when it was seen.
+const NESTED: u32 = IS_EPOLL | libc::EPOLLIN as u32;
+/// Of the reactor's own, only an epoll says this.
+const IS_EPOLL: u32 = libc::EPOLLRDNORM as u32;
+/// Nothing but what is always watched, once.
+const PROBE: u32 = (libc::EPOLLET | libc::EPOLLONESHOT) as u32;
 /// Events that are taken from the kernel at a time.
 const MOST: usize = 1024;

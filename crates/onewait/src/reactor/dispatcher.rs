@@ -1,5 +1,6 @@
 //! The Reactor pattern (Schmidt, 1995): sources with handlers, and one loop that calls them.
 
+use super::class::Class;
 use super::registry::Registry;
 use super::turn::{Reactor, TimerKey};
 use super::watchable::{Target, Watchable};
@@ -165,9 +166,32 @@ impl<S> Dispatcher<S> {
         interest: Interest,
         handler: impl FnMut(&mut Dispatcher<S>, &mut S, &mut T, Events) -> io::Result<Next> + 'static,
     ) -> Result<HandlerId, Errno> {
+        self.watch_in(Class::Normal, source, interest, handler)
+    }
+
+    /// As [`Dispatcher::watch`], but [urgent](super::Registry::add_urgent): called for before all else in a turn.
+    ///
+    /// # Errors
+    /// Those of [`Registry::add_urgent`](super::Registry::add_urgent). The source is dropped.
+    pub fn watch_urgent<T: Watchable + 'static>(
+        &mut self,
+        source: T,
+        interest: Interest,
+        handler: impl FnMut(&mut Dispatcher<S>, &mut S, &mut T, Events) -> io::Result<Next> + 'static,
+    ) -> Result<HandlerId, Errno> {
+        self.watch_in(Class::Urgent, source, interest, handler)
+    }
+
+    fn watch_in<T: Watchable + 'static>(
+        &mut self,
+        class: Class,
+        source: T,
+        interest: Interest,
+        handler: impl FnMut(&mut Dispatcher<S>, &mut S, &mut T, Events) -> io::Result<Next> + 'static,
+    ) -> Result<HandlerId, Errno> {
         let id = self.take_slot()?;
         let pair = Pair { source, handler };
-        if let Err(errno) = self.reactor.registry().add(&pair.source, interest, id.0) {
+        if let Err(errno) = self.reactor.registry().add_to(class, pair.source.target(), interest, id.0) {
             self.give_back(id);
             return Err(errno);
         }

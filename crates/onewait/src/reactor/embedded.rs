@@ -4,9 +4,10 @@
 //! to show there, too, while nobody is in `wait`: sources by the bell, which stays armed and rings the doorbell, and the
 //! first timer by a timerfd. That costs system calls which a reactor of its own does not make, so it is asked for.
 
+use super::bells::Bells;
 use super::descriptors::Descriptors;
 use crate::errno::Errno;
-use eventpoll::{Armed, Bell, Ring};
+use eventpoll::{Armed, Ring};
 use std::mem;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr;
@@ -33,7 +34,7 @@ impl Embedded {
         }
         // SAFETY: just made, owned by nobody else.
         let timer = unsafe { OwnedFd::from_raw_fd(fd) };
-        descriptors.add_own(timer.as_raw_fd())?;
+        descriptors.add_own_edges(timer.as_raw_fd())?;
         descriptors.ask_always();
         Ok(Embedded { timer, set_to: None, is_woken: false })
     }
@@ -44,7 +45,7 @@ impl Embedded {
     /// EBADF: the event poll was closed.
     pub(super) fn leave(
         &mut self,
-        bell: &mut Bell,
+        bell: &mut Bells,
         descriptors: &Descriptors,
         now: Duration,
         first_timer: Option<Duration>,
@@ -82,7 +83,7 @@ impl Embedded {
     }
 
     /// Somebody is in `wait` again. Returns whether a waker was the reason.
-    pub(super) fn enter(&mut self, bell: &mut Bell) -> bool {
+    pub(super) fn enter(&mut self, bell: &mut Bells) -> bool {
         bell.disarm() | mem::take(&mut self.is_woken)
     }
 }

@@ -16,13 +16,21 @@
 //! timers, sources and descriptors, each with a part of the room, so that nobody starves; with nothing to report the thread
 //! sleeps in the kernel's epoll, until the first timer at most. Whoever notifies a source meanwhile rings the doorbell
 //! (`doorbell.rs`); while the thread is at work, nobody does.
+//!
+//! # Two classes
+//! What must not wait behind a crowd, such as the signal to stop or a channel of commands, is watched by
+//! [`Registry::add_urgent`], and comes first in each turn (`turn/urgent.rs`). It has half of the room: so what is always
+//! ready, urgent or not, keeps nobody waiting but those of its own class. Who uses no urgent class pays nothing for it.
 
+mod bells;
+mod class;
 mod descriptors;
 mod dispatcher;
 mod doorbell;
 mod embedded;
 mod poller;
 mod registry;
+mod sources;
 mod spin;
 mod turn;
 mod watchable;

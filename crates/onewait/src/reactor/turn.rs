@@ -1,18 +1,23 @@
 //! The reactor's wait: what a turn takes from whom, and when the thread sleeps.
 
+use super::bells::Bells;
+use super::class::Class;
 use super::embedded::Embedded;
 use super::registry::{Registry, Shared};
+use super::sources::Sources;
 use super::spin::Spin;
 use super::wheel::Wheel;
 use crate::driver::Choice;
 use crate::errno::Errno;
 use crate::sockets::{Setting, Slept, Sockets};
-use eventpoll::{Armed, Bell, EventPoll, Events, Ready, Ring};
+use eventpoll::{Armed, Events, Ready, Ring};
 use std::fmt;
 use std::hint;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+mod urgent;
 
 pub use super::wheel::TimerKey;
 
@@ -25,7 +30,7 @@ pub use super::wheel::TimerKey;
 /// parent sees. Sources and timers are copies. A child that goes on makes a reactor of its own.
 pub struct Reactor {
     registry: Registry,
-    bell: Bell,
+    bell: Bells,
     timers: Wheel<u64>,
     /// When the wheel's time began.
     epoch: Instant,
@@ -34,6 +39,7 @@ pub struct Reactor {
     buffer: Vec<libc::epoll_event>,
     /// Counts the turns that have room for fewer events than there are kinds of them.
     narrow_turns: u32,
+    classes: urgent::Turns,
     embedded: Option<Embedded>,
     /// Made when they are first asked for.
     sockets: Option<Box<Sockets>>,
@@ -113,17 +119,18 @@ impl ReactorBuilder {
     /// EMFILE or ENFILE (it takes two descriptors), ENOMEM, ENOSPC.
     pub fn build(self) -> Result<Reactor, Errno> {
         let descriptors = super::descriptors::Descriptors::new(!self.refuses_files)?;
-        let in_process = EventPoll::new();
-        let bell = in_process.bell(Arc::<super::doorbell::Doorbell>::clone(descriptors.doorbell()));
+        let in_process = Sources::new(Arc::clone(descriptors.doorbell()));
         let embedded = self.embeddable.then(|| Embedded::new(&descriptors)).transpose()?;
+        let shared = Arc::new(Shared { in_process, descriptors });
         let mut reactor = Reactor {
-            registry: Registry { shared: Arc::new(Shared { in_process, descriptors }) },
-            bell,
+            bell: Bells::new(&shared),
+            registry: Registry { shared },
             timers: Wheel::new(self.timers),
             epoch: Instant::now(),
             spin: Spin::new(self.spin),
             buffer: Vec::new(),
             narrow_turns: 0,
+            classes: urgent::Turns::default(),
             embedded,
             sockets: None,
             how: self,
@@ -250,12 +257,13 @@ impl Reactor {
     /// returned when the time is over, and when a [`Waker`](eventpoll::Waker) was used. Never early; with a timeout of zero
     /// it does not sleep.
     ///
-    /// Timers come first, in the order of their deadlines, then sources of this process, then descriptors; each kind gets a
-    /// part of the room in each turn, however much another has, and within a kind what was reported goes to the end.
+    /// What is [urgent](Registry::add_urgent) comes first, in at most half of the room. Then come timers, in the order of
+    /// their deadlines, then sources of this process, then descriptors; each kind gets a part of the room in each turn,
+    /// however much another has, and within a kind what was reported goes to the end. With less room they take turns.
     ///
     /// A reactor that never watched a descriptor makes no system call as long as there is something to report. Otherwise a
-    /// wait makes one; one more with room for less than three events, and for each sleep that ends for nothing; and many
-    /// while it spins.
+    /// wait makes one; one more with room for less than three events, for descriptors that are urgent, and for each sleep
+    /// that ends for nothing; and many while it spins.
     ///
     /// # Errors
     /// EINVAL if `events` has no room; EINTR if a signal was handled, and there is nothing to report.
@@ -324,14 +332,15 @@ impl Reactor {
     fn sleep(&mut self, events: &mut [Ready], deadline: Option<Duration>) -> Option<Result<usize, Errno>> {
         let first = [deadline, self.timers.next_deadline()].into_iter().flatten().min();
         let timeout = first.map(|first| first.saturating_sub(self.epoch.elapsed()));
-        let slept = self.sleep_in_kernel(events, timeout);
+        let room = self.room_of_descriptors(events.len());
+        let slept = self.sleep_in_kernel(&mut events[..room], timeout);
         let woken = self.bell.disarm();
         let (count, error) = match slept {
             Ok(count) => (count, None),
             Err(errno) => (0, Some(errno)),
         };
         // Events are reported rather than anything else, and what woke us is among these.
-        let more = match self.collect_in_process(&mut events[count..]) {
+        let more = match self.collect_after(events, count) {
             Ok(more) => more,
             Err(errno) => return Some(Err(errno)),
         };
@@ -348,13 +357,15 @@ impl Reactor {
     /// too; that one otherwise.
     fn sleep_in_kernel(&mut self, events: &mut [Ready], timeout: Option<Duration>) -> Result<usize, Errno> {
         let descriptors = &self.registry.shared.descriptors;
-        let Some(sockets) = &mut self.sockets else { return descriptors.wait(&mut self.buffer, events, timeout) };
+        let Some(sockets) = &mut self.sockets else { return self.take_descriptors(events, timeout) };
         match sockets.sleep(descriptors.as_fd(), descriptors.any(), timeout)? {
             Slept::Here { others_have_news: false } => Ok(0),
-            Slept::Here { others_have_news: true } => descriptors.wait(&mut self.buffer, events, Some(Duration::ZERO)),
+            Slept::Here { others_have_news: true } => self.take_descriptors(events, Some(Duration::ZERO)),
             Slept::WithOthers => {
-                let count = descriptors.wait(&mut self.buffer, events, timeout)?;
-                sockets.turn()?;
+                let count = self.take_descriptors(events, timeout)?;
+                if let Some(sockets) = &mut self.sockets {
+                    sockets.turn()?;
+                }
                 Ok(count)
             }
         }
@@ -389,9 +400,17 @@ impl Reactor {
     /// Takes what there is, without sleeping. The kernel is asked if there is anything else to report, so that descriptors
     /// have their turn, or if `asks_kernel`; if not, the sleep that follows asks it.
     fn collect(&mut self, events: &mut [Ready], asks_kernel: bool) -> Result<usize, Errno> {
+        if self.registry.shared.any_urgent() {
+            self.collect_by_class(events, asks_kernel)
+        } else {
+            self.collect_normal(events, asks_kernel)
+        }
+    }
+
+    fn collect_normal(&mut self, events: &mut [Ready], asks_kernel: bool) -> Result<usize, Errno> {
         let has_descriptors = self.registry.shared.descriptors.any();
         // That there are completions of sockets is one event, which has its place.
-        let room = events.len() - usize::from(self.sockets.is_some());
+        let room = events.len().saturating_sub(usize::from(self.sockets.is_some()));
         if room < KINDS {
             return self.collect_narrow(events, asks_kernel);
         }
@@ -458,10 +477,7 @@ impl Reactor {
     }
 
     fn collect_sources(&mut self, events: &mut [Ready]) -> Result<usize, Errno> {
-        if events.is_empty() {
-            return Ok(0);
-        }
-        Ok(self.registry.shared.in_process.wait(events, Some(Duration::ZERO))?)
+        Ok(self.registry.shared.in_process.take(events, Class::Normal)?)
     }
 
     /// One event, if completions are to be taken.
@@ -484,7 +500,14 @@ impl Reactor {
     }
 
     fn collect_descriptors(&mut self, events: &mut [Ready]) -> Result<usize, Errno> {
-        self.registry.shared.descriptors.wait(&mut self.buffer, events, Some(Duration::ZERO))
+        self.take_descriptors(events, Some(Duration::ZERO))
+    }
+
+    #[inline]
+    fn take_descriptors(&mut self, events: &mut [Ready], timeout: Option<Duration>) -> Result<usize, Errno> {
+        let found = self.registry.shared.descriptors.wait(&mut self.buffer, events, timeout)?;
+        self.classes.may_be_urgent = found.may_be_urgent;
+        Ok(found.count)
     }
 }
 

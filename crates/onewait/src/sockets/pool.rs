@@ -4,9 +4,9 @@
 //! times as much. So there are as many as are in use at a time, and their size follows what comes.
 
 use crate::face::Buffer;
+use eventpoll::Waker;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use eventpoll::Waker;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

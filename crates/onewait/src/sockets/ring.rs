@@ -356,13 +356,7 @@ impl RingSockets {
     }
 
     /// Whether it goes on.
-    fn received(
-        common: &mut Common,
-        id: SocketId,
-        result: i32,
-        buffer: Option<Buffer>,
-        target: &mut usize,
-    ) -> bool {
+    fn received(common: &mut Common, id: SocketId, result: i32, buffer: Option<Buffer>, target: &mut usize) -> bool {
         let is_stream = common.table.at(id).is_some_and(|slot| slot.is_stream);
         match (usize::try_from(result), buffer) {
             (Ok(0), buffer) if is_stream => {

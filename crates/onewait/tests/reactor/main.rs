@@ -11,6 +11,7 @@ mod sources;
 mod system_calls;
 mod timers;
 mod turns;
+mod urgent;
 mod waits;
 
 use onewait::reactor::{Events, Reactor, Ready};

@@ -51,6 +51,27 @@ fn work_in_the_process_costs_none() {
 }
 
 #[test]
+fn urgent_sources_cost_none() {
+    in_child("system_calls::urgent_sources_cost_none", &[], || {
+        let mut reactor = reactor();
+        let events = [Event::new(0), Event::new(0)];
+        reactor.registry().add(&events[0], Interest::IN | Interest::EDGE, 1).unwrap();
+        reactor.registry().add_urgent(&events[1], Interest::IN | Interest::EDGE, 2).unwrap();
+        // The bells are made when it first sleeps, and are at rest while it works.
+        assert_eq!(waited(&mut reactor, Some(Duration::from_micros(1))), []);
+        without_system_calls(move || {
+            for _ in 0..1_000 {
+                for event in &events {
+                    event.write(1).unwrap();
+                }
+                assert_eq!(waited(&mut reactor, None), [(2, Events::IN), (1, Events::IN)]);
+                assert_eq!(reported(&mut reactor), []);
+            }
+        });
+    });
+}
+
+#[test]
 fn timers_cost_none() {
     in_child("system_calls::timers_cost_none", &[], || {
         let mut reactor = reactor();

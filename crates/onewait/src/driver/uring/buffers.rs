@@ -35,9 +35,8 @@ impl BufferRing {
         let start = NonNull::new(unsafe { alloc::alloc_zeroed(layout) }).ok_or(Errno(libc::ENOMEM))?;
         let buffers = BufferRing { start: start.cast(), entries, tail: 0 };
         // SAFETY: the memory is valid for so many entries until the ring is gone, by the contract of this function.
-        let registered = unsafe {
-            ring.ring.submitter().register_buf_ring_with_flags(start.as_ptr() as u64, entries, group, 0)
-        };
+        let registered =
+            unsafe { ring.ring.submitter().register_buf_ring_with_flags(start.as_ptr() as u64, entries, group, 0) };
         registered.map_err(|error| Errno::of(&error))?;
         Ok(buffers)
     }
