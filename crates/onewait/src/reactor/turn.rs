@@ -427,15 +427,16 @@ impl Reactor {
     fn collect_narrow(&mut self, events: &mut [Ready], asks_kernel: bool) -> Result<usize, Errno> {
         self.narrow_turns = self.narrow_turns.wrapping_add(1);
         let mut count = 0;
-        for kind in 0..NARROW_KINDS {
+        let kinds = KINDS as u32 + u32::from(self.sockets.is_some());
+        for kind in 0..kinds {
             let rest = &mut events[count..];
             if rest.is_empty() {
                 break;
             }
-            count += match (kind + self.narrow_turns) % NARROW_KINDS {
+            count += match (kind + self.narrow_turns) % kinds {
                 0 => self.collect_timers(rest),
                 1 => self.collect_sources(rest)?,
-                2 => self.collect_sockets(rest, asks_kernel || kind == 0)?,
+                3 => self.collect_sockets(rest, asks_kernel || kind == 0)?,
                 _ if !self.registry.shared.descriptors.any() => 0,
                 // Otherwise the sleep that follows asks it, if nothing else was found.
                 _ if asks_kernel || kind == 0 => self.collect_descriptors(rest)?,
@@ -511,10 +512,8 @@ impl Reactor {
     }
 }
 
-/// Timers, sources, descriptors.
+/// Timers, sources, descriptors. What sockets have is one event.
 const KINDS: usize = 3;
-/// And sockets, if there is little room.
-const NARROW_KINDS: u32 = KINDS as u32 + 1;
 
 impl fmt::Debug for Reactor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
