@@ -344,10 +344,7 @@ impl Reactor {
             Ok(more) => more,
             Err(errno) => return Some(Err(errno)),
         };
-        let sockets = match self.collect_sockets(&mut events[count + more..], false) {
-            Ok(sockets) => sockets,
-            Err(errno) => return Some(Err(errno)),
-        };
+        let sockets = self.tell_of_sockets(&mut events[count + more..]);
         match (count + more + sockets, error) {
             (0, Some(errno)) => Some(Err(errno)),
             (0, None) if woken || deadline.is_some_and(|deadline| self.epoch.elapsed() >= deadline) => Some(Ok(0)),
@@ -369,7 +366,9 @@ impl Reactor {
             Slept::Here { others_have_news: true } => self.take_descriptors(events, Some(Duration::ZERO)),
             Slept::WithOthers => {
                 let count = self.take_descriptors(events, timeout)?;
-                self.sockets.as_mut().map_or(Ok(()), |sockets| sockets.turn())?;
+                if let Some(sockets) = &mut self.sockets {
+                    sockets.turn()?;
+                }
                 Ok(count)
             }
         }
@@ -414,7 +413,7 @@ impl Reactor {
     fn collect_normal(&mut self, events: &mut [Ready], asks_kernel: bool) -> Result<usize, Errno> {
         let has_descriptors = self.registry.shared.descriptors.any();
         // That there are completions of sockets is one event, which has its place.
-        let room = events.len() - usize::from(self.sockets.is_some());
+        let room = events.len().saturating_sub(usize::from(self.sockets.is_some()));
         if room < KINDS {
             return self.collect_narrow(events, asks_kernel);
         }
@@ -430,7 +429,8 @@ impl Reactor {
     /// Without room for all kinds they take turns at being first.
     fn collect_narrow(&mut self, events: &mut [Ready], asks_kernel: bool) -> Result<usize, Errno> {
         self.narrow_turns = self.narrow_turns.wrapping_add(1);
-        let (mut count, kinds) = (0, KINDS as u32 + u32::from(self.sockets.is_some()));
+        let mut count = 0;
+        let kinds = KINDS as u32 + u32::from(self.sockets.is_some());
         for kind in 0..kinds {
             let rest = &mut events[count..];
             if rest.is_empty() {
@@ -486,15 +486,21 @@ impl Reactor {
 
     /// One event, if completions are to be taken.
     fn collect_sockets(&mut self, events: &mut [Ready], asks_kernel: bool) -> Result<usize, Errno> {
-        let (Some(sockets), Some(place)) = (&mut self.sockets, events.first_mut()) else { return Ok(0) };
-        if asks_kernel {
+        let Some(sockets) = &mut self.sockets else { return Ok(0) };
+        // What is still to be taken does not keep the others waiting.
+        if asks_kernel || sockets.has_news() {
             sockets.turn()?;
         }
+        Ok(self.tell_of_sockets(events))
+    }
+
+    fn tell_of_sockets(&mut self, events: &mut [Ready]) -> usize {
+        let (Some(sockets), Some(place)) = (&mut self.sockets, events.first_mut()) else { return 0 };
         if !sockets.has_news() {
-            return Ok(0);
+            return 0;
         }
         *place = Ready { token: self.how.sockets_token, events: Events::IN };
-        Ok(1)
+        1
     }
 
     fn collect_descriptors(&mut self, events: &mut [Ready]) -> Result<usize, Errno> {
@@ -509,7 +515,7 @@ impl Reactor {
     }
 }
 
-/// Timers, sources, descriptors. With little room sockets are one more.
+/// Timers, sources, descriptors. What sockets have is one event.
 const KINDS: usize = 3;
 
 impl fmt::Debug for Reactor {
