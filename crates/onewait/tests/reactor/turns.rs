@@ -148,6 +148,21 @@ fn all_against_all_nobody_starves() {
 }
 
 #[test]
+fn many_timers_leave_room_for_the_others() {
+    for (room, timeout) in [3, 4, 30].into_iter().flat_map(|room| [(room, NOW), (room, None)]) {
+        let mut always = always(1, 1);
+        let mut events = vec![Ready::default(); room];
+        let arm = |reactor: &mut Reactor| reactor.arm_timer_in(Duration::ZERO, TIMER).map(drop).unwrap();
+        (0..100).for_each(|_| arm(&mut always.reactor));
+        for _ in 0..100 {
+            let tokens: Vec<_> = always.reactor.wait(&mut events, timeout).unwrap().iter().map(|it| it.token).collect();
+            assert!(tokens.contains(&SOURCE) && tokens.contains(&DESCRIPTOR), "room for {room}: {tokens:x?}");
+            tokens.iter().filter(|token| **token == TIMER).for_each(|_| arm(&mut always.reactor));
+        }
+    }
+}
+
+#[test]
 fn a_completion_waits_for_no_more_than_a_turn_of_each_kind() {
     for (room, most) in [(1, 3), (2, 2), (3, 1), (30, 1)] {
         let mut always = always(0, 100);
