@@ -7,7 +7,7 @@ use super::class::Class;
 use super::doorbell::Doorbell;
 use super::sources::Sources;
 use crate::errno::Errno;
-use crate::sys::{Control, Epoll};
+use crate::sys::{Control, Epoll, FileId, file_id};
 use eventpoll::{Events, Interest, Ready, Source, Watched};
 use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
@@ -26,7 +26,28 @@ impl Source for AlwaysReady {
 }
 
 /// Files without a poll of their own, by number. They are sources in the process.
-type Files = HashMap<RawFd, Watched<AlwaysReady>>;
+#[derive(Default)]
+struct Files(HashMap<RawFd, (FileId, Watched<AlwaysReady>)>);
+
+impl Files {
+    /// The file of this number, if it is watched. One that was closed, and its number given to another file, is forgotten;
+    /// the same file opened again is not told from what it was before.
+    fn get(&mut self, number: RawFd) -> Option<&Watched<AlwaysReady>> {
+        if self.0.get(&number)?.0 != file_id(number) {
+            self.forget(number);
+        }
+        self.0.get(&number).map(|(_, file)| file)
+    }
+
+    fn insert(&mut self, number: RawFd, file: Watched<AlwaysReady>) {
+        self.0.insert(number, (file_id(number), file));
+    }
+
+    /// The drop of the source is its end in the event poll.
+    fn forget(&mut self, number: RawFd) {
+        self.0.remove(&number);
+    }
+}
 
 /// The descriptors that a reactor watches.
 pub(super) struct Descriptors {
@@ -39,7 +60,8 @@ pub(super) struct Descriptors {
     /// Those of the reactor's own, with their bits: the doorbell, and what else only ends a sleep. Changes when the reactor
     /// is made, and when something is urgent.
     own: Mutex<Vec<(RawFd, u32)>>,
-    /// What the kernel says of those: no user's token. Changes when a user wants this one.
+    /// What the kernel says of those: no user's token. Changes, under the lock of `own`, when a user wants this one.
+    /// A wait that is under way meanwhile may report the doorbell's under that token, once; it loses nothing.
     own_token: AtomicU64,
     /// Whether there ever was one; closed ones leave by themselves.
     any: AtomicBool,
@@ -157,12 +179,14 @@ impl Descriptors {
         match (added, &mut *files) {
             (Ok(()), files) => {
                 // If there was a file of this number, it was closed.
-                drop(files.as_mut().map(|files| files.remove(&number)));
+                if let Some(files) = files {
+                    files.forget(number);
+                }
                 self.any.store(true, Ordering::Relaxed);
                 Ok(())
             }
             (Err(Errno(libc::EPERM)), Some(files)) => {
-                if files.contains_key(&number) {
+                if files.get(number).is_some() {
                     return Err(Errno(libc::EEXIST));
                 }
                 let file = Watched::new(AlwaysReady);
@@ -184,12 +208,12 @@ impl Descriptors {
         in_process: &Sources,
     ) -> Result<(), Errno> {
         let number = fd.as_raw_fd();
-        let files = self.files();
+        let mut files = self.files();
         self.keep_apart(token)?;
         let modified = self.in_either(|epoll| epoll.control(Control::Modify, number, interest.bits(), token));
-        match (modified, &*files) {
+        match (modified, &mut *files) {
             (Err(Errno(libc::EPERM)), Some(files)) => {
-                let file = files.get(&number).ok_or(Errno(libc::ENOENT))?;
+                let file = files.get(number).ok_or(Errno(libc::ENOENT))?;
                 Ok(in_process.modify(file, interest, token)?)
             }
             (result, _) => result,
@@ -203,8 +227,11 @@ impl Descriptors {
         let mut files = self.files();
         let deleted = self.in_either(|epoll| epoll.control(Control::Delete, number, 0, 0));
         match (deleted, &mut *files) {
-            // The drop of the source is its end in the event poll.
-            (Err(Errno(libc::EPERM)), Some(files)) => files.remove(&number).map(drop).ok_or(Errno(libc::ENOENT)),
+            (Err(Errno(libc::EPERM)), Some(files)) => {
+                files.get(number).ok_or(Errno(libc::ENOENT))?;
+                files.forget(number);
+                Ok(())
+            }
             (result, _) => result,
         }
     }
@@ -284,10 +311,12 @@ impl Descriptors {
         }
         // Odd multiples go through all 64-bit numbers: as far away from counted tokens and from addresses as can be.
         let other = token.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        for (number, bits) in &*self.own() {
+        let own = self.own();
+        // First: in no wait must the new one be for the user, who has never heard of it.
+        self.own_token.store(other, Ordering::Relaxed);
+        for (number, bits) in &*own {
             self.epoll.control(Control::Modify, *number, *bits, other)?;
         }
-        self.own_token.store(other, Ordering::Relaxed);
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 ///
 /// After `fork(2)` parent and child share the descriptors that are watched: what one adds, changes and deletes, the other's
 /// waits see (epoll rule 46), once they have themselves watched a descriptor; before that they ask the kernel only when they
-/// sleep. All else each has for itself.
+/// sleep, that is, when nothing else is ready. All else each has for itself.
 #[derive(Clone)]
 pub struct Registry {
     pub(super) shared: Arc<Shared>,
@@ -87,7 +87,8 @@ impl Registry {
     }
 
     /// Watches something no more. Closing the last descriptor of a file, and dropping a source, does the same; a file
-    /// without a poll of its own has to be deleted.
+    /// without a poll of its own has to be deleted before it is closed. Otherwise it is reported until a call for its number
+    /// finds another file there; the same file, opened again, is not told from it.
     ///
     /// # Errors
     /// ENOENT (not watched), EBADF.

@@ -70,8 +70,8 @@ pub(crate) fn can_transfer(fd: RawFd, is_read: bool) -> bool {
     check(unsafe { libc::syscall(call, fd, ptr::null::<libc::iovec>(), 0) }) != Err(Errno::INVAL)
 }
 
-/// What the descriptor stands for. Does not ask a network file system's server.
-pub(crate) fn identify(fd: RawFd) -> (FileKind, FileId) {
+/// The inode and the type. Does not ask a network file system's server.
+fn status(fd: RawFd) -> Option<libc::statx> {
     let mut buffer = std::mem::MaybeUninit::<libc::statx>::uninit();
     // SAFETY: the path is an empty C string, as AT_EMPTY_PATH wants it; the buffer is valid for writing.
     let result = check(unsafe {
@@ -84,13 +84,24 @@ pub(crate) fn identify(fd: RawFd) -> (FileKind, FileId) {
             buffer.as_mut_ptr(),
         )
     });
-    if result.is_err() {
-        return (FileKind::Other, FileId::of_number(fd));
-    }
-    // SAFETY: the call succeeded and filled the buffer.
-    let status = unsafe { buffer.assume_init() };
+    // SAFETY: if it succeeded, the call filled the buffer.
+    result.ok().map(|_| unsafe { buffer.assume_init() })
+}
+
+fn id_of(status: &libc::statx) -> FileId {
     let device = u64::from(status.stx_dev_major) << 32 | u64::from(status.stx_dev_minor);
-    let file = FileId { device, inode: status.stx_ino };
+    FileId { device, inode: status.stx_ino }
+}
+
+/// Which file it is, for files that have an inode of their own.
+pub(crate) fn file_id(fd: RawFd) -> FileId {
+    status(fd).map_or(FileId::of_number(fd), |status| id_of(&status))
+}
+
+/// What the descriptor stands for. Does not ask a network file system's server.
+pub(crate) fn identify(fd: RawFd) -> (FileKind, FileId) {
+    let Some(status) = status(fd) else { return (FileKind::Other, FileId::of_number(fd)) };
+    let file = id_of(&status);
     match u32::from(status.stx_mode) & libc::S_IFMT {
         libc::S_IFREG | libc::S_IFBLK => (FileKind::Storage, file),
         libc::S_IFIFO | libc::S_IFSOCK => (FileKind::Other, file),

@@ -23,8 +23,8 @@ pub use descriptor::Descriptor;
 pub(crate) use epoll::{Control, Epoll};
 pub use file::{ESPIPE, EventFd, FileId, FileKind, duplicate, plain_transfer, status_flags};
 pub(crate) use file::{
-    can_transfer, fdatasync, fsync, has_own_timeout, identify, nonblocking_read, nonblocking_write, read, seekable,
-    write, write_at,
+    can_transfer, fdatasync, file_id, fsync, has_own_timeout, identify, nonblocking_read, nonblocking_write, read,
+    seekable, write, write_at,
 };
 pub use futex::{Wait, futex_wait, futex_wake};
 pub(crate) use own::{OwnDescriptor, lift};

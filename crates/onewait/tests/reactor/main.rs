@@ -12,6 +12,7 @@ mod poller;
 mod sources;
 mod system_calls;
 mod timers;
+mod tokens;
 mod turns;
 mod urgent;
 mod waits;

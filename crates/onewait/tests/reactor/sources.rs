@@ -90,6 +90,31 @@ fn a_number_that_was_a_files_may_become_a_pipes() {
     reactor.registry().delete(&reader).unwrap();
 }
 
+/// A file that is closed without a word, and another file that gets its number.
+#[test]
+fn a_number_that_was_a_files_may_become_another_files() {
+    let (mut reactor, scratches) = (reactor(), [Scratch::new(), Scratch::new()]);
+    let files = scratches.each_ref().map(Scratch::open);
+    // A number that nobody else is given.
+    let mut number = rustix::io::fcntl_dupfd_cloexec(&files[0], 700).unwrap();
+    let registry = reactor.registry().clone();
+    registry.add(&number, Interest::IN, 1).unwrap();
+    assert_eq!(registry.add(&number, Interest::IN, 2), Err(Errno(libc::EEXIST)), "it is the same");
+    // Closes what was there, in one call, so that no other test can get the number.
+    rustix::io::dup3(&files[1], &mut number, rustix::io::DupFlags::CLOEXEC).unwrap();
+    assert_eq!(reported(&mut reactor), [(1, Events::IN)], "nobody has said that it is closed");
+    assert_eq!(registry.modify(&number, Interest::IN, 3), Err(Errno(libc::ENOENT)));
+    assert_eq!(reported(&mut reactor), [], "now it is known");
+    registry.add(&number, Interest::OUT, 4).unwrap();
+    assert_eq!(reported(&mut reactor), [(4, Events::OUT)]);
+    rustix::io::dup3(&files[0], &mut number, rustix::io::DupFlags::CLOEXEC).unwrap();
+    registry.add(&number, Interest::IN, 5).unwrap();
+    assert_eq!(reported(&mut reactor), [(5, Events::IN)]);
+    rustix::io::dup3(&files[1], &mut number, rustix::io::DupFlags::CLOEXEC).unwrap();
+    assert_eq!(registry.delete(&number), Err(Errno(libc::ENOENT)));
+    assert_eq!(reported(&mut reactor), []);
+}
+
 #[test]
 fn rule_07_files_are_refused_with_eperm_if_asked_for() {
     let reactor = Reactor::builder().refuse_files().build().unwrap();
