@@ -1,14 +1,15 @@
 //! The kernel's epoll, typed.
 
+use super::{Descriptor, Making, OwnDescriptor};
 use crate::errno::Errno;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// An epoll instance.
+/// An epoll instance. The engine's has an [`OwnDescriptor`], others a plain one.
 #[derive(Debug)]
-pub(crate) struct Epoll(OwnedFd);
+pub(crate) struct Epoll<D = OwnedFd>(D);
 
 /// What `epoll_ctl` is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,15 +23,30 @@ impl Epoll {
     /// # Errors
     /// EMFILE, ENFILE, ENOMEM.
     pub(crate) fn new() -> Result<Epoll, Errno> {
-        // SAFETY: no pointers.
-        let fd = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
-        if fd < 0 {
-            return Err(Errno::last());
-        }
         // SAFETY: just made, owned by nobody else.
-        Ok(Epoll(unsafe { OwnedFd::from_raw_fd(fd) }))
+        create().map(|fd| Epoll(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
+}
 
+impl Epoll<OwnDescriptor> {
+    /// One of the engine's.
+    ///
+    /// # Errors
+    /// As above.
+    pub(crate) fn of_engine() -> Result<Self, Errno> {
+        let _making = Making::new();
+        // SAFETY: just made, owned by nobody else.
+        OwnDescriptor::new(unsafe { Descriptor::from_raw(create()?) }).map(Epoll)
+    }
+}
+
+fn create() -> Result<RawFd, Errno> {
+    // SAFETY: no pointers.
+    let fd = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
+    if fd < 0 { Err(Errno::last()) } else { Ok(fd) }
+}
+
+impl<D: AsRawFd> Epoll<D> {
     /// # Errors
     /// Those of `epoll_ctl(2)`.
     pub(crate) fn control(&self, what: Control, fd: RawFd, bits: u32, data: u64) -> Result<(), Errno> {

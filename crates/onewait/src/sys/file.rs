@@ -2,7 +2,7 @@
 
 use super::{Descriptor, Making, OwnDescriptor, check};
 use crate::errno::Errno;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
 /// The error of a positional call on a descriptor that has no position.
@@ -305,7 +305,15 @@ pub fn duplicate(fd: RawFd) -> Result<Descriptor, Errno> {
 
 /// An `eventfd(2)` of our own.
 #[derive(Debug)]
-pub struct EventFd(OwnDescriptor);
+pub struct EventFd(Number);
+
+#[derive(Debug)]
+enum Number {
+    /// High, known as the engine's, and may change.
+    Engine(OwnDescriptor),
+    /// As it came.
+    Fixed(OwnedFd),
+}
 
 impl EventFd {
     /// A counter at 0, non-blocking, with a high descriptor number.
@@ -314,13 +322,18 @@ impl EventFd {
     /// EMFILE, ENFILE, ENOMEM.
     pub fn new() -> Result<EventFd, Errno> {
         let _making = Making::new();
-        // SAFETY: no pointers.
-        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-        if fd < 0 {
-            return Err(Errno::last());
-        }
         // SAFETY: just made, owned by nobody else.
-        OwnDescriptor::new(unsafe { Descriptor::from_raw(fd) }).map(EventFd)
+        let own = OwnDescriptor::new(unsafe { Descriptor::from_raw(eventfd()?) })?;
+        Ok(EventFd(Number::Engine(own)))
+    }
+
+    /// One whose number does not change.
+    ///
+    /// # Errors
+    /// EMFILE, ENFILE, ENOMEM.
+    pub(crate) fn fixed() -> Result<EventFd, Errno> {
+        // SAFETY: just made, owned by nobody else.
+        eventfd().map(|fd| EventFd(Number::Fixed(unsafe { OwnedFd::from_raw_fd(fd) })))
     }
 
     /// Adds one: whoever polls the descriptor wakes. Async-signal-safe.
@@ -328,7 +341,7 @@ impl EventFd {
         let one: u64 = 1;
         // SAFETY: eight bytes at a valid address. It cannot fail but by the counter's overflow, after 2^64 signals.
         unsafe {
-            libc::syscall(libc::SYS_write, self.0.as_raw_fd(), ptr::from_ref(&one), size_of::<u64>());
+            libc::syscall(libc::SYS_write, self.as_raw_fd(), ptr::from_ref(&one), size_of::<u64>());
         }
     }
 
@@ -337,13 +350,22 @@ impl EventFd {
         let mut count: u64 = 0;
         // SAFETY: eight bytes at a valid address; EAGAIN when it is 0 already.
         unsafe {
-            libc::syscall(libc::SYS_read, self.0.as_raw_fd(), ptr::from_mut(&mut count), size_of::<u64>());
+            libc::syscall(libc::SYS_read, self.as_raw_fd(), ptr::from_mut(&mut count), size_of::<u64>());
         }
     }
 }
 
+fn eventfd() -> Result<RawFd, Errno> {
+    // SAFETY: no pointers.
+    let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+    if fd < 0 { Err(Errno::last()) } else { Ok(fd) }
+}
+
 impl AsRawFd for EventFd {
     fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
+        match &self.0 {
+            Number::Engine(own) => own.as_raw_fd(),
+            Number::Fixed(fd) => fd.as_raw_fd(),
+        }
     }
 }

@@ -9,9 +9,9 @@ use crate::driver::direct::transfer_now;
 use crate::driver::operation::{Code, Operation};
 use crate::driver::pool::{Pool, Sink};
 use crate::errno::Errno;
-use crate::sys::{self, Descriptor, EventFd, OwnDescriptor, Thread};
+use crate::sys::{self, Control, Descriptor, Epoll, EventFd, OwnDescriptor, Thread};
 use std::collections::HashMap;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -37,7 +37,7 @@ pub(super) enum Begun {
 }
 
 struct Shared<S: Sink> {
-    epoll: OwnDescriptor,
+    epoll: Epoll<OwnDescriptor>,
     doorbell: EventFd,
     /// Held for moments only; whoever takes it on a thread of the program's holds back signals.
     waiting: Mutex<HashMap<u64, Waiting>>,
@@ -59,17 +59,8 @@ impl<S: Sink> Readiness<S> {
         pool: Arc<Pool<S>>,
         native: Option<Arc<NativeAio<S>>>,
     ) -> Result<Readiness<S>, Errno> {
-        let making = sys::Making::new();
-        // SAFETY: no pointers.
-        let epoll = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
-        if epoll < 0 {
-            return Err(Errno::last());
-        }
-        // SAFETY: just made, owned by nobody else.
-        let epoll = OwnDescriptor::new(unsafe { Descriptor::from_raw(epoll) })?;
-        drop(making);
         let shared = Arc::new(Shared {
-            epoll,
+            epoll: Epoll::of_engine()?,
             doorbell: EventFd::new()?,
             waiting: Mutex::default(),
             is_stopping: AtomicBool::new(false),
@@ -78,9 +69,9 @@ impl<S: Sink> Readiness<S> {
             native,
         });
         let edge = (libc::EPOLLIN | libc::EPOLLET) as u32;
-        shared.control(libc::EPOLL_CTL_ADD, shared.doorbell.as_raw_fd(), edge, DOORBELL)?;
+        shared.epoll.control(Control::Add, shared.doorbell.as_raw_fd(), edge, DOORBELL)?;
         if let Some(native) = &shared.native {
-            shared.control(libc::EPOLL_CTL_ADD, native.bell(), edge, NATIVE)?;
+            shared.epoll.control(Control::Add, native.bell(), edge, NATIVE)?;
         }
         let theirs = Arc::clone(&shared);
         let thread = sys::spawn(c"onewait-engine", move || theirs.run())?;
@@ -109,7 +100,7 @@ impl<S: Sink> Readiness<S> {
         let operation = Operation { fd: raw, ..*operation };
         // Under the lock, so that nobody who takes the operation out closes the descriptor before it is watched.
         let mut waiting = self.shared.waiting();
-        match self.shared.control(libc::EPOLL_CTL_ADD, raw, events(&operation), user_data) {
+        match self.shared.epoll.control(Control::Add, raw, events(&operation), user_data) {
             Ok(()) => {
                 waiting.insert(user_data, Waiting { operation, fd, before: 0 });
                 Ok(Begun::Waits)
@@ -145,24 +136,14 @@ impl<S: Sink> Shared<S> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn control(&self, what: i32, fd: RawFd, events: u32, data: u64) -> Result<(), Errno> {
-        let mut event = libc::epoll_event { events, u64: data };
-        // SAFETY: the event lives through the call.
-        let result = unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), what, fd, &raw mut event) };
-        if result < 0 { Err(Errno::last()) } else { Ok(()) }
-    }
-
     fn unwatch(&self, waiting: &Waiting) {
-        let _ = self.control(libc::EPOLL_CTL_DEL, waiting.fd.as_raw_fd(), 0, 0);
+        let _ = self.epoll.control(Control::Delete, waiting.fd.as_raw_fd(), 0, 0);
     }
 
     fn run(&self) {
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; 64];
         while !self.is_stopping.load(Ordering::SeqCst) {
-            // SAFETY: the events are valid for writing that many.
-            let count =
-                unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), events.as_mut_ptr(), events.len() as i32, -1) };
-            let count = usize::try_from(count).unwrap_or(0);
+            let count = self.epoll.wait(&mut events, None).unwrap_or(0);
             for event in events.iter().take(count) {
                 match (event.u64, &self.native) {
                     (DOORBELL, _) => {}
@@ -212,7 +193,7 @@ impl<S: Sink> Shared<S> {
     fn wait_again(&self, user_data: u64, waiting: Waiting) {
         let (fd, events) = (waiting.fd.as_raw_fd(), events(&waiting.operation));
         let mut all = self.waiting();
-        match self.control(libc::EPOLL_CTL_MOD, fd, events, user_data) {
+        match self.epoll.control(Control::Modify, fd, events, user_data) {
             Ok(()) => drop(all.insert(user_data, waiting)),
             Err(errno) => {
                 drop(all);
