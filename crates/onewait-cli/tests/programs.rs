@@ -5,11 +5,10 @@
 
 mod common;
 
+use common::fio;
 use common::watched::{Disk, assert_clean, drivers, told, watched};
-use serde_json::Value;
-use std::fs;
-use std::os::unix::fs::FileExt;
-use std::process::Output;
+
+const ENGINE: &str = "posixaio";
 
 #[test]
 fn fio_verifies_random_writes_with_o_direct() {
@@ -66,21 +65,9 @@ fn fio_verifies_blocks_of_many_sizes() {
     verify(&["--rw=randwrite", "--size=8M", "--iodepth=32", "--bsrange=512-256k", "--bs_unaligned=1"]);
 }
 
-/// Else all of the above would prove nothing.
 #[test]
 fn fio_finds_a_wrong_block_through_onewait() {
-    for driver in drivers("fio") {
-        let disk = Disk::new();
-        let file = disk.0.join("file");
-        let name = format!("--filename={}", file.display());
-        let wish = ["--rw=randwrite", "--size=1M", "--iodepth=32", &name];
-        let (done, _) = fio(&driver, &disk, &wish);
-        assert!(done.status.success(), "{}", told(&done));
-        fs::File::options().write(true).open(&file).unwrap().write_all_at(&[0x5a; 100], 33 * 4096 + 1000).unwrap();
-        let (done, _) = fio(&driver, &disk, &[&wish[..], &["--verify_only"]].concat());
-        assert!(!done.status.success(), "fio on {driver} finds nothing wrong: {}", told(&done));
-        assert!(told(&done).contains("verify"), "{}", told(&done));
-    }
+    fio::finds_a_wrong_block(ENGINE);
 }
 
 #[test]
@@ -97,21 +84,8 @@ fn stress_ng_verifies_its_requests() {
     }
 }
 
-/// Runs fio's verification on every driver; its files and its statistics must be right.
+/// Its files and its statistics must be right.
 #[track_caller]
 fn verify(wish: &[&str]) {
-    for driver in drivers("fio") {
-        let disk = Disk::new();
-        let place = format!("--directory={}", disk.0.display());
-        let (done, report) = fio(&driver, &disk, &[wish, &[&place]].concat());
-        assert!(done.status.success(), "fio {wish:?} on {driver}: {}", told(&done));
-        assert_clean(&driver, &report, &done);
-    }
-}
-
-fn fio(driver: &str, disk: &Disk, wish: &[&str]) -> (Output, Value) {
-    let fixed = ["--name=job", "--ioengine=posixaio", "--bs=4k", "--verify=crc32c", "--verify_fatal=1"];
-    let quiet = ["--verify_state_save=0", "--randrepeat=1", "--output-format=terse"];
-    let stats = Disk::new();
-    watched(driver, &stats, disk, &[&["fio"], &fixed[..], &quiet, wish].concat())
+    fio::verify(ENGINE, wish, assert_clean);
 }

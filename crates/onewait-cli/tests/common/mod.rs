@@ -1,6 +1,7 @@
 //! What the tests of the command share: the command itself, programs to run with it, places to put them.
 #![allow(dead_code, reason = "every test file takes what it needs")]
 
+pub(crate) mod fio;
 pub(crate) mod watched;
 
 use std::fs;

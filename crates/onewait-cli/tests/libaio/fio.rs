@@ -1,36 +1,15 @@
 //! fio reads back and verifies what it wrote with its libaio engine.
 
-use crate::common::watched::{Disk, drivers, told, watched};
-use crate::{assert_served, succeeds};
+use crate::assert_served;
+use crate::common::fio;
 use serde_json::Value;
-use std::fs;
-use std::os::unix::fs::FileExt;
-use std::process::Output;
 
-const FIXED: [&str; 9] = [
-    "fio",
-    "--name=job",
-    "--ioengine=libaio",
-    "--bs=4k",
-    "--verify=crc32c",
-    "--verify_fatal=1",
-    "--verify_state_save=0",
-    "--randrepeat=1",
-    "--output-format=terse",
-];
+const ENGINE: &str = "libaio";
 
-/// Runs fio's verification on every driver; gives the statistics.
+/// Gives the statistics.
 #[track_caller]
 fn verify(wish: &[&str]) -> Vec<Value> {
-    let mut reports = Vec::new();
-    for driver in drivers("fio") {
-        let disk = Disk::new();
-        let place = format!("--directory={}", disk.0.display());
-        let (_, report) = succeeds(&driver, &disk, &[&FIXED[..], wish, &[&place]].concat());
-        assert_served(&report);
-        reports.push(report);
-    }
-    reports
+    fio::verify(ENGINE, wish, |_, report, _| assert_served(report))
 }
 
 #[test]
@@ -112,18 +91,7 @@ fn fio_is_served_by_the_engine() {
     }
 }
 
-/// Else all of the above would prove nothing.
 #[test]
 fn fio_finds_a_wrong_block_through_onewait() {
-    for driver in drivers("fio") {
-        let (disk, stats) = (Disk::new(), Disk::new());
-        let file = disk.0.join("file");
-        let name = format!("--filename={}", file.display());
-        let wish = [&FIXED[..], &["--rw=randwrite", "--size=1M", "--iodepth=32", &name]].concat();
-        let _: (Output, Value) = succeeds(&driver, &disk, &wish);
-        fs::File::options().write(true).open(&file).unwrap().write_all_at(&[0x5a; 100], 33 * 4096 + 1000).unwrap();
-        let (done, _) = watched(&driver, &stats, &disk, &[&wish[..], &["--verify_only"]].concat());
-        assert!(!done.status.success(), "fio on {driver} finds nothing wrong: {}", told(&done));
-        assert!(told(&done).contains("verify"), "{}", told(&done));
-    }
+    fio::finds_a_wrong_block(ENGINE);
 }
