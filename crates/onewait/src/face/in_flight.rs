@@ -22,7 +22,8 @@ pub(super) struct InFlight {
 #[derive(Default)]
 struct Vectors(Vec<libc::iovec>);
 
-// SAFETY: the pointers are to the buffers of the same request, which moves as a whole and owns them alone.
+// SAFETY: the pointers are to the buffers of the same request, which moves as a whole and owns them alone; or to memory that
+// was promised to be left alone. They are for the kernel.
 unsafe impl Send for Vectors {}
 
 impl InFlight {
@@ -67,6 +68,26 @@ impl InFlight {
         Ok(operation)
     }
 
+    /// Copies the list of an operation on memory of somebody else's, and lets it point to the copy.
+    ///
+    /// # Errors
+    /// EINVAL for more vectors than the kernel takes.
+    ///
+    /// # Safety
+    /// If the operation is vectored, its list is valid.
+    pub(super) unsafe fn borrow_vectors(&mut self, operation: Operation) -> Result<Operation, Errno> {
+        if !operation.is_vectored() || operation.length == 0 {
+            return Ok(operation);
+        }
+        if operation.length > MOST_VECTORS {
+            return Err(Errno::INVAL);
+        }
+        let list = operation.address as *const libc::iovec;
+        // SAFETY: there are so many, by the contract of this function.
+        self.vectors = Vectors(unsafe { std::slice::from_raw_parts(list, operation.length as usize) }.to_vec());
+        Ok(Operation { address: self.vectors.0.as_ptr() as usize, ..operation })
+    }
+
     /// The end: everything goes to the queue. Calls nothing of the program's.
     pub(super) fn finish(self, outcome: Outcome) {
         let InFlight { mut request, finished, .. } = self;
@@ -89,6 +110,9 @@ impl InFlight {
         });
     }
 }
+
+/// The most vectors that the kernel takes (UIO_MAXIOV).
+const MOST_VECTORS: u32 = 1024;
 
 impl Payload for InFlight {
     fn complete(self, outcome: Outcome, _waiters: &Waiters) {
