@@ -15,6 +15,7 @@ mod flags;
 mod libaio;
 mod posix_aio;
 mod process;
+mod reactor;
 mod real;
 mod request;
 mod size_limit;
