@@ -152,10 +152,33 @@ fn output_dir(library: &Path) -> Result<PathBuf, String> {
     Ok(out)
 }
 
+/// Compiles the example of `<onewait.h>`.
+pub(crate) fn build_example(library: &Path) -> Result<PathBuf, String> {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let source = sources.join("echo.c");
+    let inputs = modified(&source).max(modified(&include_dir().join("onewait.h"))).max(modified(library));
+    let output = output_dir(library)?.join("echo");
+    compile(&sources, &source, &output, inputs, &as_strs(&linking(library)))?;
+    Ok(output)
+}
+
+/// What links a program with our library.
+fn linking(library: &Path) -> Vec<String> {
+    let dir = library.parent().unwrap_or(library).display().to_string();
+    let rpath = format!("-Wl,-rpath,{dir}");
+    let mut link = vec!["-L".into(), dir, "-Wl,--no-as-needed".into(), "-lonewait".into(), rpath];
+    // The sanitizer's run-time library, which ours needs if it was built for it.
+    link.extend(env::var("ONEWAIT_TEST_PRELOAD"));
+    link
+}
+
+fn as_strs(strings: &[String]) -> Vec<&str> {
+    strings.iter().map(String::as_str).collect()
+}
+
 fn build(sources: &Path, source: &Path, headers: SystemTime, library: &Path) -> Result<Program, String> {
     let name = stem(source);
     let interface = Interface::of(&name);
-    let dir = library.parent().unwrap_or(library);
     let out = output_dir(library)?;
     let linked = out.join(format!("{name}.linked"));
     let plain = if interface == Interface::Onewait { linked.clone() } else { out.join(&name) };
@@ -165,12 +188,8 @@ fn build(sources: &Path, source: &Path, headers: SystemTime, library: &Path) -> 
         Interface::Libaio => compile(sources, source, &plain, inputs, &["-laio"])?,
         Interface::Onewait => {}
     }
-    let (dir, rpath) = (dir.display().to_string(), format!("-Wl,-rpath,{}", dir.display()));
-    // The sanitizer's run-time library, which ours needs if it was built for it.
-    let first = env::var("ONEWAIT_TEST_PRELOAD").ok();
-    let mut link = vec!["-L", &dir, "-Wl,--no-as-needed", "-lonewait", &rpath];
-    link.extend(first.as_deref());
-    compile(sources, source, &linked, inputs.max(modified(library)), &link)?;
+    let link = linking(library);
+    compile(sources, source, &linked, inputs.max(modified(library)), &as_strs(&link))?;
     let tests = list(&plain)?;
     Ok(Program { name, interface, plain, linked, tests })
 }
