@@ -87,7 +87,7 @@ impl CompletionQueue {
         self.enter()?;
         let mut in_flight = InFlight::new(Request::no_op().token(token), Arc::clone(&self.finished));
         // SAFETY: passed on to the caller.
-        let operation = unsafe { in_flight.borrow_vectors(operation) };
+        let operation = unsafe { in_flight.borrow(operation) };
         let kind = operation.map_or(Kind::Nop, |operation| operation.kind());
         self.carry_out(in_flight, operation, kind, true).map_err(|refused| refused.errno)
     }
