@@ -18,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -43,7 +42,8 @@ struct entry {
 static ow_reactor *reactor;
 static ow_queue *queue;
 static ow_reader *console;
-static int listener, signals, log_file, spare;
+static ow_signals *signals;
+static int listener, log_file, spare;
 static int64_t log_end;
 static struct connection *connections;
 static unsigned long long served, echoed;
@@ -169,24 +169,20 @@ static void tick(void) {
 
 /* Nobody new comes in, and those who are here are read no further: what they have sent is still answered. */
 static void begin_to_end(void) {
-    struct signalfd_siginfo info;
-    if (read(signals, &info, sizeof info) != sizeof info) return;
+    struct ow_signal signal;
+    if (ow_signals_read(signals, &signal) < 0) return;
     is_ending = 1;
+    must(ow_delete(reactor, ow_signals_source(signals)), "ow_delete");
     close(listener);
     listener = -1; /* somebody may have knocked in this very turn */
     for (struct connection *each = connections; each != NULL; each = each->next) shutdown(each->fd, SHUT_RD);
-    log_event("signal", info.ssi_signo);
+    log_event("signal", (unsigned long long)signal.number);
 }
 
 static void set_up(uint16_t port, const char *log) {
     /* Before there is another thread, so that none of them takes the signals. */
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-    must(signals, "signalfd");
+    int numbers[] = {SIGTERM, SIGINT};
+    if ((signals = ow_signals_create(numbers, 2)) == NULL) err(1, "ow_signals_create");
 
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
     socklen_t length = sizeof address;
@@ -207,7 +203,7 @@ static void set_up(uint16_t port, const char *log) {
     ow_writer *writer;
     must(ow_channel_create(&console, &writer), "ow_channel_create");
     must(ow_add_fd(reactor, listener, EPOLLIN, LISTENER), "ow_add_fd");
-    must(ow_add_fd(reactor, signals, EPOLLIN, SIGNALS), "ow_add_fd");
+    must(ow_add(reactor, ow_signals_source(signals), EPOLLIN, SIGNALS), "ow_add");
     must(ow_add(reactor, ow_queue_source(queue), EPOLLIN, COMPLETIONS), "ow_add");
     must(ow_add(reactor, ow_reader_source(console), EPOLLIN, CONSOLE), "ow_add");
     must(ow_timer_arm(reactor, SECOND, TICK, NULL), "ow_timer_arm");
@@ -242,5 +238,6 @@ int main(int count, char **arguments) {
     ow_queue_destroy(queue);
     ow_reactor_destroy(reactor);
     ow_reader_destroy(console);
+    ow_signals_destroy(signals);
     return 0;
 }

@@ -24,7 +24,8 @@
  * Times are in nanoseconds. A timeout is the most that a call waits: -1 (or any negative one) for ever, 0 not at all. No
  * wait ends early, but for what it says itself.
  *
- * Tokens are 64 bits of yours, and come back as they were given. A pointer fits: (uint64_t)(uintptr_t)pointer.
+ * Tokens are 64 bits of yours, and come back as they were given. A pointer fits: (uint64_t)(uintptr_t)pointer; for
+ * instance to a structure with a function to call.
  *
  * Handles are yours until you destroy them, which is when nobody uses them any more. Destroying NULL does nothing. What is
  * destroyed while a reactor watches it leaves that reactor, silently, as a descriptor does that is closed. They can be
@@ -38,8 +39,9 @@
  * fork(2). A child makes handles of its own, and these work. Of those that it inherits: a queue refuses everything with
  * ECHILD, and what is in flight ends in the parent only; with a reactor it shares the descriptors that are watched, as
  * with an epoll(7), and has timers, events and channels as copies. It may destroy all of them, without effect on its
- * parent. If another thread of the parent was in a call at that moment, it may do nothing of this, nor call malloc(3).
- * Children of vfork(2) call nothing here. Descriptors of the library's own are closed by exec.
+ * parent, and need not. But if another thread was inside a function of this library at that moment, or requests were in
+ * flight, it leaves inherited handles alone. Children of vfork(2) call nothing here. Descriptors that the library has made
+ * are closed by exec.
  */
 #ifndef ONEWAIT_H
 #define ONEWAIT_H
@@ -117,14 +119,14 @@ int ow_reactor_descriptor(ow_reactor *reactor);
 
 /* Descriptors, as epoll_ctl(2) has it: events are EPOLLIN, EPOLLOUT, ... with EPOLLET, EPOLLONESHOT, EPOLLEXCLUSIVE; the
  * item belongs to the open file and this number; the errors are EEXIST, ENOENT, EBADF, EINVAL, ELOOP, ENOSPC, EPERM.
- * Sockets, pipes, terminals, inotify(7), and signals and children by signalfd(2) and pidfd_open(2). */
+ * Sockets, pipes, terminals, inotify(7), timerfd_create(2), and whatever else can be polled. */
 int ow_add_fd(ow_reactor *reactor, int fd, uint32_t events, uint64_t token);
 /* A new interest and token; something that is ready is reported (again), so that a oneshot is armed again. */
 int ow_modify_fd(ow_reactor *reactor, int fd, uint32_t events, uint64_t token);
 int ow_delete_fd(ow_reactor *reactor, int fd);
 
-/* Something in this process that becomes ready: the events, ends of channels and queues below have one. It belongs to what
- * it was asked of, and ends with it. */
+/* Whatever else becomes ready: the events, ends of channels, queues, signals and children below have one. It belongs to
+ * what it was asked of, and ends with it. */
 typedef struct ow_source ow_source;
 
 /* The same for sources, with the same rules of level, edge, oneshot and exclusive, and the same errors. */
@@ -192,6 +194,44 @@ ssize_t ow_reader_read(ow_reader *reader, void *buffer, size_t length);
 /* Puts in as many bytes as there is room for, and returns how many; up to 4096 all or nothing, and in one piece. EAGAIN:
  * there is no room. EPIPE: the reader is gone. */
 ssize_t ow_writer_write(ow_writer *writer, const void *buffer, size_t length);
+
+/* ---- signals and children -------------------------------------------------------------------------------------- */
+
+/* Signals that are read, instead of interrupting a thread: a signalfd(2). */
+typedef struct ow_signals ow_signals;
+
+/* One signal that came, or several of the same number that came before the first was read. */
+struct ow_signal {
+    int32_t number; /* SIGTERM, ... */
+    int32_t code;   /* why it was sent: si_code of sigaction(2) */
+    uint32_t pid;   /* who sent it, or the child that it is about; 0: the kernel */
+    uint32_t uid;
+    int32_t status; /* of SIGCHLD: the exit status, or the signal that ended, stopped or continued the child */
+    uint32_t reserved[3];
+};
+
+/* Blocks these signals in the calling thread, and reads them from now on. Call it before there are other threads, which
+ * then have them blocked, too: a thread that has not is interrupted by them. They stay blocked after the end.
+ * EINVAL for a number that is none, and for SIGKILL and SIGSTOP. */
+ow_signals *ow_signals_create(const int *numbers, size_t count);
+void ow_signals_destroy(ow_signals *signals);
+
+/* EPOLLIN while one of them is pending, for the process or for the thread that waits. */
+ow_source *ow_signals_source(ow_signals *signals);
+
+/* Takes the next one. EAGAIN: none is pending. Does not wait. */
+int ow_signals_read(ow_signals *signals, struct ow_signal *signal);
+
+/* A child process, by a pidfd_open(2). Without SIGCHLD. */
+typedef struct ow_child ow_child;
+
+/* ESRCH: there is no such process. ENOSYS before Linux 5.3. */
+ow_child *ow_child_create(pid_t pid);
+/* Neither ends the process nor waits for it. */
+void ow_child_destroy(ow_child *child);
+
+/* EPOLLIN once it has ended: waitpid(2) does not wait then. */
+ow_source *ow_child_source(ow_child *child);
 
 /* ---- asynchronous input and output ----------------------------------------------------------------------------- */
 

@@ -2,16 +2,19 @@
 //!
 //! A handle is the address of a box. A reactor (`waiting.rs`) has its timers (`timers.rs`), which are its waiting thread's,
 //! and what it watches (`watching.rs`): descriptors, and [`source::Source`]s, which are events (`event.rs`), the ends of
-//! channels (`channel.rs`) and queues (`queue.rs`), to which requests are submitted (`requests.rs`).
+//! channels (`channel.rs`), signals (`signals.rs`), children (`child.rs`) and queues (`queue.rs`), to which requests are submitted
+//! (`requests.rs`).
 //!
 //! Nothing here exists before a program asks for it. A queue has an engine of its own: cancelling by descriptor and `fsync`
 //! of the other faces do not concern it.
 
 mod channel;
+mod child;
 mod event;
 mod handle;
 mod queue;
 mod requests;
+mod signals;
 mod source;
 mod timers;
 mod waiting;

@@ -1,12 +1,13 @@
-//! What C programs watch that is no descriptor.
+//! What C programs watch by a handle.
 
 use super::handle::behind;
 use eventpoll::sources::{Event, PipeReader, PipeWriter};
 use onewait::reactor::{Target, Watchable};
+use onewait::source::{Pidfd, Signals};
 use onewait::{CompletionQueue, Errno};
 
-/// A source of any kind. To C an `ow_event *`, `ow_reader *`, `ow_writer *`, `ow_queue *` and the `ow_source *` of each are
-/// the address of one of these; so a handle that is taken for one of another kind is seen.
+/// A source of any kind. To C an `ow_event *`, `ow_reader *` and so on, and the `ow_source *` of each, are the address of one
+/// of these; so a handle that is taken for one of another kind is seen.
 pub enum Source {
     /// `ow_event`.
     Event(Event),
@@ -16,6 +17,10 @@ pub enum Source {
     Writer(PipeWriter),
     /// `ow_queue`.
     Queue(CompletionQueue),
+    /// `ow_signals`.
+    Signals(Signals),
+    /// `ow_child`.
+    Child(Pidfd),
 }
 
 /// Any threads may use them at once.
@@ -30,6 +35,8 @@ impl Watchable for Source {
             Source::Reader(reader) => reader.target(),
             Source::Writer(writer) => writer.target(),
             Source::Queue(queue) => queue.target(),
+            Source::Signals(signals) => signals.target(),
+            Source::Child(child) => child.target(),
         }
     }
 }
@@ -50,7 +57,14 @@ macro_rules! kinds {
     )+};
 }
 
-kinds!(Event: Event, Reader: PipeReader, Writer: PipeWriter, Queue: CompletionQueue);
+kinds!(
+    Event: Event,
+    Reader: PipeReader,
+    Writer: PipeWriter,
+    Queue: CompletionQueue,
+    Signals: Signals,
+    Child: Pidfd
+);
 
 /// The source of this kind behind a handle.
 ///

@@ -1,5 +1,5 @@
 /*
- * Events and channels of bytes of onewait.h, and how a reactor watches them.
+ * Events, channels of bytes, signals and children of onewait.h, and how a reactor watches them.
  */
 #include "reactor_check.h"
 
@@ -223,6 +223,73 @@ TEST(ours, channel_carries_bytes_from_thread_to_thread) {
     CHECK_EQ(at, bytes);
     join_thread(thread);
     ow_reader_destroy(reader);
+    ow_reactor_destroy(reactor);
+}
+
+/* ---- signals and children -------------------------------------------------------------------------------------- */
+
+TEST(ours, signals_are_read_and_interrupt_nobody) {
+    ow_reactor *reactor = new_reactor();
+    int numbers[] = {SIGTERM, SIGUSR1};
+    ow_signals *signals = ow_signals_create(numbers, 2);
+    CHECK(signals != NULL);
+    struct ow_signal signal;
+    CHECK_ERRNO(ow_signals_read(signals, &signal), EAGAIN);
+    CHECK_ERRNO(ow_signals_read(signals, NULL), EINVAL);
+    CHECK_EQ(ow_add(reactor, ow_signals_source(signals), EPOLLIN, 1), 0);
+    CHECK_QUIET(reactor);
+    CHECK_EQ(kill(getpid(), SIGTERM), 0);
+    CHECK_EQ(kill(getpid(), SIGUSR1), 0);
+    unsigned seen = 0;
+    for (int i = 0; i < 2; i++) {
+        CHECK_REPORTS(reactor, 1, EPOLLIN);
+        CHECK_EQ(ow_signals_read(signals, &signal), 0);
+        CHECK_EQ(signal.code, SI_USER);
+        CHECK_EQ(signal.pid, getpid());
+        CHECK_EQ(signal.uid, getuid());
+        seen |= (signal.number == SIGTERM) + 2 * (signal.number == SIGUSR1);
+    }
+    CHECK_EQ(seen, 3);
+    CHECK_QUIET(reactor);
+    CHECK_EQ(ow_delete(reactor, ow_signals_source(signals)), 0);
+    ow_signals_destroy(signals);
+    /* They are still blocked. */
+    CHECK_EQ(kill(getpid(), SIGTERM), 0);
+    ow_reactor_destroy(reactor);
+}
+
+TEST(ours, signals_that_cannot_be_read_are_refused) {
+    int stop[] = {SIGTERM, SIGSTOP}, none = 0, beyond = 1000;
+    CHECK_NULL(ow_signals_create(stop, 2), EINVAL);
+    CHECK_NULL(ow_signals_create(&none, 1), EINVAL);
+    CHECK_NULL(ow_signals_create(&beyond, 1), EINVAL);
+    CHECK_NULL(ow_signals_create(&beyond, SIZE_MAX), EINVAL);
+    sigset_t set;
+    CHECK_EQ(sigprocmask(SIG_SETMASK, NULL, &set), 0);
+    CHECK_EQ(sigismember(&set, SIGTERM), 0); /* nothing of it was done */
+}
+
+TEST(ours, child_is_ready_once_it_has_ended) {
+    int ends[2], status;
+    silent_pipe(ends);
+    pid_t pid = CHILD({
+        char byte;
+        _exit(read(ends[0], &byte, 1) == 1 ? 7 : 8);
+    });
+    ow_reactor *reactor = new_reactor();
+    ow_child *child = ow_child_create(pid);
+    CHECK(child != NULL);
+    CHECK_EQ(ow_add(reactor, ow_child_source(child), EPOLLIN, 5), 0);
+    CHECK_QUIET(reactor);
+    CHECK_EQ(write(ends[1], "x", 1), 1);
+    CHECK_REPORTS(reactor, 5, EPOLLIN);
+    CHECK_EQ(waitpid(pid, &status, WNOHANG), pid);
+    CHECK_EQ(WEXITSTATUS(status), 7);
+    ow_child_destroy(child);
+    CHECK_QUIET(reactor);
+    CHECK_NULL(ow_child_create(pid), ESRCH);
+    CHECK_NULL(ow_child_create(0), EINVAL);
+    CHECK_NULL(ow_child_create(-1), EINVAL);
     ow_reactor_destroy(reactor);
 }
 

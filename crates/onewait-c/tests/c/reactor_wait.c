@@ -6,6 +6,7 @@
 _Static_assert(sizeof(struct ow_ready) == 16 && offsetof(struct ow_ready, events) == 8, "ow_ready");
 _Static_assert(sizeof(struct ow_completion) == 16 && offsetof(struct ow_completion, result) == 8, "ow_completion");
 _Static_assert(sizeof(struct ow_reactor_options) == 24 && offsetof(struct ow_reactor_options, timers) == 12, "options");
+_Static_assert(sizeof(struct ow_signal) == 32 && offsetof(struct ow_signal, status) == 16, "ow_signal");
 
 TEST(ours, version_of_header_and_library_agree) {
     CHECK_EQ(ow_version(), OW_VERSION);
@@ -60,6 +61,10 @@ TEST(ours, null_and_wrong_arguments_are_errors) {
     CHECK_NULL(ow_reader_source(NULL), EINVAL);
     CHECK_NULL(ow_writer_source(NULL), EINVAL);
     CHECK_NULL(ow_queue_source(NULL), EINVAL);
+    CHECK_NULL(ow_signals_source(NULL), EINVAL);
+    CHECK_NULL(ow_child_source(NULL), EINVAL);
+    CHECK_NULL(ow_signals_create(NULL, 1), EINVAL);
+    CHECK_ERRNO(ow_signals_read(NULL, NULL), EINVAL);
     CHECK_ERRNO(ow_channel_create(NULL, NULL), EINVAL);
     CHECK_ERRNO(ow_reader_read(NULL, &byte, 1), EINVAL);
     CHECK_ERRNO(ow_writer_write(NULL, &byte, 1), EINVAL);
@@ -78,6 +83,8 @@ TEST(ours, null_and_wrong_arguments_are_errors) {
     ow_reader_destroy(NULL);
     ow_writer_destroy(NULL);
     ow_queue_destroy(NULL);
+    ow_signals_destroy(NULL);
+    ow_child_destroy(NULL);
     ow_reactor_destroy(reactor);
 }
 
