@@ -1,5 +1,6 @@
 /*
- * onewait.h - one wait for everything that a program waits for: sockets, files, timers, its own events and channels.
+ * onewait.h - one wait for everything that a program waits for: sockets, files, timers, signals, children, its own
+ * events and channels.
  *
  *     cc program.c -I include -L target/release -lonewait
  *
@@ -15,9 +16,9 @@
  *             switch (ready[i].token) { ... }
  *     }
  *
- * examples/echo.c is a page more. What holds for all functions:
+ * examples/echo.c, beside this directory, is a server with all of it. What holds for all functions:
  *
- * Results. A function that makes something returns it, or NULL. The others return 0 or a count, or -1. With NULL and -1
+ * Results. A function that returns a pointer gives NULL if it fails; the others give 0 or a count, or -1 if they fail. Then
  * errno says why; it means nothing otherwise. A null handle, or a null pointer where none is allowed, is EINVAL. ENOMEM,
  * EMFILE and ENFILE can come from every function that makes or adds something.
  *

@@ -108,6 +108,10 @@ TEST(ours, no_descriptors_left_is_emfile) {
     struct rlimit limit = {3, 3};
     SET_UP(setrlimit(RLIMIT_NOFILE, &limit) == 0);
     CHECK_NULL(ow_reactor_create(NULL), EMFILE);
+    CHECK_NULL(ow_queue_create(0), EMFILE);
+    int number = SIGUSR1;
+    CHECK_NULL(ow_signals_create(&number, 1), EMFILE);
+    CHECK_NULL(ow_child_create(getpid()), EMFILE);
 }
 
 /* ---- descriptors ----------------------------------------------------------------------------------------------- */
