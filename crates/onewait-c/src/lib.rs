@@ -1,7 +1,8 @@
 //! The C faces of onewait: `libonewait.so`.
 //!
-//! Loaded before a program's own libraries, or linked, it serves `<aio.h>` and libaio from the engine. Everything starts with the
-//! first call of a process: loading the library does nothing.
+//! Loaded before a program's own libraries, or linked, it serves `<aio.h>` and libaio from the engine. To programs that are
+//! linked with it, it offers what `include/onewait.h` declares. Everything starts with the first call of a process: loading
+//! the library does nothing.
 //!
 //! Functions that can block are cancellation points, as POSIX wants it, and have the ABI `C-unwind`: a cancelled thread
 //! is unwound through them. Nothing on their frames needs a destructor when that can happen.
@@ -15,6 +16,7 @@ mod flags;
 mod libaio;
 mod posix_aio;
 mod process;
+mod reactor;
 mod real;
 mod request;
 mod size_limit;

@@ -100,10 +100,11 @@ impl Drivers {
 
     /// The faces to run a program of this interface on.
     pub(crate) fn faces(self, interface: Interface) -> Vec<Face> {
-        let mut faces = vec![match interface {
-            Interface::Posix => Face::Glibc,
-            Interface::Libaio => Face::Native,
-        }];
+        let mut faces = match interface {
+            Interface::Posix => vec![Face::Glibc],
+            Interface::Libaio => vec![Face::Native],
+            Interface::Onewait => vec![],
+        };
         if self.uring {
             faces.extend([Face::Uring, Face::Linked]);
             faces.extend((interface == Interface::Libaio).then_some(Face::Replaced));
