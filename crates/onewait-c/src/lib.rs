@@ -9,6 +9,7 @@
 #![allow(unreachable_pub, reason = "what is exported here is for C, which knows no modules")]
 
 mod closing;
+mod epoll;
 mod errno;
 mod faces;
 mod flags;

@@ -23,7 +23,9 @@ mod doorbell;
 mod embedded;
 mod poller;
 mod registry;
+mod shared_spin;
 mod spin;
+mod spin_time;
 mod turn;
 mod watchable;
 mod wheel;
@@ -31,6 +33,8 @@ mod wheel;
 pub use dispatcher::{Dispatcher, HandlerId, Next, TimerId};
 pub use poller::{PollEntry, Poller, Selected};
 pub use registry::Registry;
+pub use shared_spin::{Look, SharedSpin};
+pub use spin_time::{NoSpinTime, SPIN_VARIABLE, SpinTime};
 pub use turn::{Reactor, ReactorBuilder, TimerKey};
 pub use watchable::{Fd, InProcess, Target, Watchable};
 

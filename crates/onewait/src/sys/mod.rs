@@ -15,8 +15,8 @@ mod size_limit;
 mod thread;
 mod transient;
 
-pub(crate) use clock::coarse_milliseconds;
 pub use clock::monotonic;
+pub(crate) use clock::{coarse_milliseconds, monotonic_nanoseconds};
 pub use descriptor::Descriptor;
 pub(crate) use epoll::{Control, Epoll, epoll_control, epoll_create, epoll_wait};
 pub use file::{ESPIPE, EventFd, FileId, FileKind, duplicate, plain_transfer, status_flags};
