@@ -76,14 +76,15 @@ impl Look<'_> {
     }
 
     fn look_on<T>(&self, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
-        while monotonic_nanoseconds() < self.end {
+        loop {
             hint::spin_loop();
+            // Once more when the time is over: the thread may have had no processor meanwhile.
+            let is_over = monotonic_nanoseconds() >= self.end;
             let answer = ask();
-            if answer.is_some() {
+            if answer.is_some() || is_over {
                 return answer;
             }
         }
-        None
     }
 }
 
