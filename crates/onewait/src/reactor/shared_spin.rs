@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn a_look_that_never_ended_keeps_nobody_for_ever() {
         let spin = SharedSpin::new();
-        drop(spin.begin(TIME).unwrap());
+        let _ = spin.begin(TIME).unwrap();
         while spin.begin(TIME).is_none() {
             hint::spin_loop();
         }
