@@ -197,7 +197,7 @@ TEST(same, a_wait_is_never_early) {
 }
 
 static void *signal_later(void *fd) {
-    sleep_ms(30);
+    sleep_ms(150);
     signal_event((int)(intptr_t)fd);
     return NULL;
 }
