@@ -116,6 +116,47 @@ TEST(same, a_child_of_a_waiting_thread_works) {
     }
 }
 
+TEST(same, exclusive_waiters_in_several_processes_miss_nothing) {
+    int words[2], answers[2];
+    pid_t children[3];
+    SET_UP(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, words) == 0);
+    SET_UP(pipe(answers) == 0);
+    for (int i = 0; i < 3; i++) {
+        children[i] = fork();
+        if (children[i] == 0) {
+            int epoll = new_epoll();
+            ADD(epoll, words[0], EPOLLIN | EPOLLEXCLUSIVE, 1);
+            for (;;) {
+                int word;
+                EXPECT(epoll, -1, EPOLLIN, 1);
+                /* Another one may have been faster. */
+                if (read(words[0], &word, sizeof word) < 0) continue;
+                if (word < 0) _exit(0);
+                SET_UP(write(answers[1], &word, sizeof word) == sizeof word);
+            }
+        }
+    }
+    int seen[500] = {0}, word;
+    for (int i = 0; i < 500; i++) {
+        SET_UP(write(words[1], &i, sizeof i) == sizeof i);
+        /* One at a time, or some together. */
+        if (i % 5) continue;
+        if (i % 50 == 0) sleep_ms(1);
+        struct pollfd entry = {.fd = answers[0], .events = POLLIN};
+        for (int wanted = i == 0 ? 1 : 5; wanted > 0; wanted--) {
+            CHECK_EQ(poll(&entry, 1, PATIENCE_MS), 1);
+            CHECK_EQ(read(answers[0], &word, sizeof word), (long)sizeof word);
+            CHECK_EQ(seen[word]++, 0);
+        }
+    }
+    /* Who has ended, and with it its epoll, leaves the next word to the others. */
+    for (int i = 0; i < 3; i++) {
+        word = -1;
+        SET_UP(write(words[1], &word, sizeof word) == sizeof word);
+    }
+    for (int i = 0; i < 3; i++) child_succeeds(children[i]);
+}
+
 TEST(same, a_daemon_takes_its_epoll_along) {
     int epoll = new_epoll(), fd = new_event(0), ends[2];
     SET_UP(pipe(ends) == 0);
