@@ -22,6 +22,8 @@ pub(crate) enum Interface {
     Libaio,
     /// `<onewait.h>`: the programs called `reactor_…`.
     Onewait,
+    /// `<sys/epoll.h>`: the programs called `epoll_…`.
+    Epoll,
 }
 
 impl Interface {
@@ -29,6 +31,7 @@ impl Interface {
         match program.split_once('_') {
             Some(("libaio", _)) => Interface::Libaio,
             Some(("reactor", _)) => Interface::Onewait,
+            Some(("epoll", _)) => Interface::Epoll,
             _ => Interface::Posix,
         }
     }
@@ -39,7 +42,7 @@ impl Interface {
             Interface::Posix => 82,
             Interface::Libaio => 40,
             // Those of epoll are asked in the tests of the crates `eventpoll` and `onewait`.
-            Interface::Onewait => 0,
+            Interface::Onewait | Interface::Epoll => 0,
         }
     }
 
@@ -184,7 +187,7 @@ fn build(sources: &Path, source: &Path, headers: SystemTime, library: &Path) -> 
     let plain = if interface == Interface::Onewait { linked.clone() } else { out.join(&name) };
     let inputs = headers.max(modified(source));
     match interface {
-        Interface::Posix => compile(sources, source, &plain, inputs, &[])?,
+        Interface::Posix | Interface::Epoll => compile(sources, source, &plain, inputs, &[])?,
         Interface::Libaio => compile(sources, source, &plain, inputs, &["-laio"])?,
         Interface::Onewait => {}
     }

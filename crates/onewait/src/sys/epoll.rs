@@ -1,5 +1,8 @@
 //! The kernel's epoll, typed.
+//!
+//! Never by libc's functions: a face of ours stands in front of these, and the engine's own calls are none of the program's.
 
+use super::check;
 use crate::errno::Errno;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
@@ -22,11 +25,7 @@ impl Epoll {
     /// # Errors
     /// EMFILE, ENFILE, ENOMEM.
     pub(crate) fn new() -> Result<Epoll, Errno> {
-        // SAFETY: no pointers.
-        let fd = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
-        if fd < 0 {
-            return Err(Errno::last());
-        }
+        let fd = epoll_create()?;
         // SAFETY: just made, owned by nobody else.
         Ok(Epoll(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
@@ -39,10 +38,7 @@ impl Epoll {
             Control::Modify => libc::EPOLL_CTL_MOD,
             Control::Delete => libc::EPOLL_CTL_DEL,
         };
-        let mut event = libc::epoll_event { events: bits, u64: data };
-        // SAFETY: the event lives through the call.
-        let result = unsafe { libc::epoll_ctl(self.0.as_raw_fd(), what, fd, &raw mut event) };
-        if result < 0 { Err(Errno::last()) } else { Ok(()) }
+        epoll_control(self.0.as_raw_fd(), what, fd, bits, data)
     }
 
     /// Waits for at most `timeout` (`None`: for ever); one of zero does not sleep. A time beyond what the kernel can say is
@@ -86,6 +82,36 @@ impl Epoll {
             },
         }
     }
+}
+
+/// A new instance, which the caller owns.
+///
+/// # Errors
+/// EMFILE, ENFILE, ENOMEM.
+pub(crate) fn epoll_create() -> Result<RawFd, Errno> {
+    // SAFETY: no pointers.
+    let result = unsafe { libc::syscall(libc::SYS_epoll_create1, libc::EPOLL_CLOEXEC) };
+    check(result).map(|fd| fd as RawFd)
+}
+
+/// # Errors
+/// Those of `epoll_ctl(2)`.
+pub(crate) fn epoll_control(epoll: RawFd, what: i32, fd: RawFd, bits: u32, data: u64) -> Result<(), Errno> {
+    let mut event = libc::epoll_event { events: bits, u64: data };
+    // SAFETY: the event lives through the call.
+    let result = unsafe { libc::syscall(libc::SYS_epoll_ctl, epoll, what, fd, &raw mut event) };
+    check(result).map(drop)
+}
+
+/// Sleeps until there are events, and returns how many.
+///
+/// # Errors
+/// EINTR, and those of a number that is no epoll.
+pub(crate) fn epoll_wait(epoll: RawFd, events: &mut [libc::epoll_event]) -> Result<usize, Errno> {
+    let room = i32::try_from(events.len()).unwrap_or(i32::MAX);
+    let (events, for_ever, no_mask) = (events.as_mut_ptr(), -1, ptr::null::<libc::sigset_t>());
+    // SAFETY: the events are valid for writing that many.
+    check(unsafe { libc::syscall(libc::SYS_epoll_pwait, epoll, events, room, for_ever, no_mask, 8) })
 }
 
 impl AsFd for Epoll {

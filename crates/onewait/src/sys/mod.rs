@@ -17,10 +17,10 @@ pub(crate) mod socket;
 mod thread;
 mod transient;
 
-pub(crate) use clock::coarse_milliseconds;
 pub use clock::monotonic;
+pub(crate) use clock::{coarse_milliseconds, monotonic_nanoseconds};
 pub use descriptor::Descriptor;
-pub(crate) use epoll::{Control, Epoll};
+pub(crate) use epoll::{Control, Epoll, epoll_control, epoll_create, epoll_wait};
 pub use file::{ESPIPE, EventFd, FileId, FileKind, duplicate, plain_transfer, status_flags};
 pub(crate) use file::{
     can_transfer, fdatasync, fsync, has_own_timeout, identify, nonblocking_read, nonblocking_write, read, seekable,

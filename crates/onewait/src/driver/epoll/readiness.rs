@@ -60,11 +60,7 @@ impl<S: Sink> Readiness<S> {
         native: Option<Arc<NativeAio<S>>>,
     ) -> Result<Readiness<S>, Errno> {
         let making = sys::Making::new();
-        // SAFETY: no pointers.
-        let epoll = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
-        if epoll < 0 {
-            return Err(Errno::last());
-        }
+        let epoll = sys::epoll_create()?;
         // SAFETY: just made, owned by nobody else.
         let epoll = OwnDescriptor::new(unsafe { Descriptor::from_raw(epoll) })?;
         drop(making);
@@ -146,10 +142,7 @@ impl<S: Sink> Shared<S> {
     }
 
     fn control(&self, what: i32, fd: RawFd, events: u32, data: u64) -> Result<(), Errno> {
-        let mut event = libc::epoll_event { events, u64: data };
-        // SAFETY: the event lives through the call.
-        let result = unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), what, fd, &raw mut event) };
-        if result < 0 { Err(Errno::last()) } else { Ok(()) }
+        sys::epoll_control(self.epoll.as_raw_fd(), what, fd, events, data)
     }
 
     fn unwatch(&self, waiting: &Waiting) {
@@ -159,10 +152,7 @@ impl<S: Sink> Shared<S> {
     fn run(&self) {
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; 64];
         while !self.is_stopping.load(Ordering::SeqCst) {
-            // SAFETY: the events are valid for writing that many.
-            let count =
-                unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), events.as_mut_ptr(), events.len() as i32, -1) };
-            let count = usize::try_from(count).unwrap_or(0);
+            let count = sys::epoll_wait(self.epoll.as_raw_fd(), &mut events).unwrap_or(0);
             for event in events.iter().take(count) {
                 match (event.u64, &self.native) {
                     (DOORBELL, _) => {}
