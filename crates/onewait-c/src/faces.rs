@@ -1,5 +1,5 @@
-//! Which of the faces serve: all of them, unless the environment asks for one only. The functions of the others do what they
-//! do without us.
+//! Which of the faces of AIO serve: all of them, unless the environment asks for one only. The functions of the others do what
+//! they do without us. (epoll has a switch of its own: `epoll/switch.rs`.)
 
 use std::env;
 use std::io::{self, Write};

@@ -2,7 +2,8 @@
 //!
 //! `tests/c/*.c` are the programs (`tests/c/check.h` says how they are written). A trial is
 //! `<face>::<program>::<test>`; so `cargo test -p onewait-c --test conformance uring::cancel` runs what `cancel.c`
-//! says about cancelling, with the library preloaded on the uring driver. `tests/c/fuzz` is played beside these.
+//! says about cancelling, with the library preloaded on the uring driver. `tests/c/fuzz` is played beside these, and
+//! `include/onewait.h` is compared with what the library exports.
 
 mod support;
 
@@ -14,7 +15,7 @@ use libtest_mimic::{Arguments, Trial};
 use support::face::{Drivers, Face};
 use support::fuzz::Fuzz;
 use support::program::{Interface, Program};
-use support::{library, program, trial};
+use support::{example, header, library, program, trial};
 
 fn main() -> ExitCode {
     let args = Arguments::from_args();
@@ -42,10 +43,15 @@ fn main() -> ExitCode {
         Ok(fuzz) => fuzz,
         Err(why) => return refuse(&why),
     };
+    let echo = match program::build_example(&library) {
+        Ok(echo) => echo,
+        Err(why) => return refuse(&why),
+    };
     let uncovered = uncovered_rules(&programs, &missing);
     let mut trials = vec![Trial::test("every_rule_has_a_test", move || {
         if uncovered.is_empty() { Ok(()) } else { Err(format!("no test names {}", uncovered.join(", ")).into()) }
     })];
+    trials.extend(header::trials(&library));
     // Linked or preloaded makes no difference to them.
     for face in drivers.faces(Interface::Posix).into_iter().filter(|face| matches!(face, Face::Uring | Face::Epoll)) {
         let play = Fuzz { program: fuzz.clone(), library: library.to_path_buf(), face };
@@ -54,6 +60,12 @@ fn main() -> ExitCode {
             Ok(play.differential()?)
         }));
         trials.push(Trial::test(format!("{face}::fuzz::garbage_does_no_harm"), move || Ok(mistreat.garbage()?)));
+    }
+    for face in drivers.faces(Interface::Onewait) {
+        let (echo, library) = (echo.clone(), library.clone());
+        trials.push(Trial::test(format!("{face}::example::echo_does_its_job_and_finishes_at_sigterm"), move || {
+            Ok(example::echo(&echo, &library, face)?)
+        }));
     }
     for program in programs.into_iter().map(Arc::new) {
         for test in &program.tests {

@@ -2,6 +2,7 @@
 
 mod bench;
 mod driver;
+mod epoll;
 mod library;
 mod only;
 mod run;

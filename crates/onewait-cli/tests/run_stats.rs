@@ -74,7 +74,7 @@ fn json_is_one_line_with_stable_keys() {
     let keys = report.as_object().unwrap().keys().map(String::as_str).collect::<Vec<_>>().join(" ");
     assert_eq!(
         keys,
-        "format program exit_status signal elapsed_seconds processes driver requests routes batches events libaio"
+        "format program exit_status signal elapsed_seconds processes driver requests routes batches events libaio epoll"
     );
     assert_eq!((&report["exit_status"], &report["signal"]), (&Value::Null, &Value::from(9)));
     assert_eq!(report["requests"]["read"]["submitted"], 0);

@@ -12,7 +12,7 @@ use super::program::Interface;
 pub(crate) enum Face {
     /// The C library's own POSIX AIO: the oracle of the programs that use `<aio.h>`.
     Glibc,
-    /// The system's libaio on the kernel's AIO: the oracle of the programs that use `<libaio.h>`.
+    /// The system's libaio on the kernel's AIO, or the kernel's epoll: the oracle of the programs that use these.
     Native,
     /// Ours by `LD_PRELOAD`, on the uring driver.
     Uring,
@@ -22,6 +22,12 @@ pub(crate) enum Face {
     Linked,
     /// Ours in place of the file `libaio.so.1`, on the uring driver.
     Replaced,
+    /// Ours by `LD_PRELOAD`, where epoll is left alone.
+    Aside,
+    /// Ours by `LD_PRELOAD`, where epoll is served.
+    Served,
+    /// The same, and waits look for as long as they may before they sleep.
+    Looking,
 }
 
 impl fmt::Display for Face {
@@ -33,6 +39,9 @@ impl fmt::Display for Face {
             Face::Epoll => "epoll",
             Face::Linked => "linked",
             Face::Replaced => "replaced",
+            Face::Aside => "aside",
+            Face::Served => "served",
+            Face::Looking => "looking",
         })
     }
 }
@@ -49,21 +58,27 @@ impl Face {
     /// for it.
     pub(crate) fn environment(self, library: &Path) -> Vec<(&'static str, String)> {
         let first = env::var("ONEWAIT_TEST_PRELOAD").ok().filter(|_| !self.is_original());
-        let ours = matches!(self, Face::Uring | Face::Epoll).then(|| library.display().to_string());
+        let is_preloaded = !matches!(self, Face::Glibc | Face::Native | Face::Linked | Face::Replaced);
+        let ours = is_preloaded.then(|| library.display().to_string());
         let preload: Vec<String> = first.into_iter().chain(ours).collect();
         let driver = match self {
-            Face::Glibc | Face::Native => None,
+            Face::Glibc | Face::Native | Face::Aside | Face::Served | Face::Looking => None,
             Face::Uring | Face::Linked | Face::Replaced => Some("uring"),
             Face::Epoll => Some("epoll"),
         };
         let preload = (!preload.is_empty()).then(|| ("LD_PRELOAD", preload.join(":")));
         let place = (self == Face::Replaced).then(|| ("LD_LIBRARY_PATH", stand_in(library).display().to_string()));
-        preload.into_iter().chain(place).chain(driver.map(|driver| ("ONEWAIT_DRIVER", driver.into()))).collect()
+        let driver = driver.map(|driver| ("ONEWAIT_DRIVER", driver.into()));
+        let epoll = matches!(self, Face::Served | Face::Looking).then(|| ("ONEWAIT_EPOLL", "on".into()));
+        let spin = (self == Face::Looking).then(|| ("ONEWAIT_SPIN", "1ms".into()));
+        preload.into_iter().chain(place).chain(driver).chain(epoll).chain(spin).collect()
     }
 
     /// Gives a command this face's environment, and nothing of the outer one's that would make it another face.
     pub(crate) fn apply(self, library: &Path, command: &mut Command) {
-        command.env_remove("LD_PRELOAD").env_remove("LD_LIBRARY_PATH").env_remove("ONEWAIT_DRIVER");
+        for name in ["LD_PRELOAD", "LD_LIBRARY_PATH", "ONEWAIT_DRIVER", "ONEWAIT_EPOLL", "ONEWAIT_SPIN"] {
+            command.env_remove(name);
+        }
         command.envs(self.environment(library));
     }
 }
@@ -100,10 +115,13 @@ impl Drivers {
 
     /// The faces to run a program of this interface on.
     pub(crate) fn faces(self, interface: Interface) -> Vec<Face> {
-        let mut faces = vec![match interface {
-            Interface::Posix => Face::Glibc,
-            Interface::Libaio => Face::Native,
-        }];
+        let mut faces = match interface {
+            Interface::Posix => vec![Face::Glibc],
+            Interface::Libaio => vec![Face::Native],
+            Interface::Onewait => vec![],
+            // No driver has a part in it.
+            Interface::Epoll => return vec![Face::Native, Face::Aside, Face::Served, Face::Looking],
+        };
         if self.uring {
             faces.extend([Face::Uring, Face::Linked]);
             faces.extend((interface == Interface::Libaio).then_some(Face::Replaced));

@@ -20,11 +20,20 @@ pub(crate) enum Interface {
     Posix,
     /// `<libaio.h>`, and the kernel's own AIO: the programs called `libaio_…`.
     Libaio,
+    /// `<onewait.h>`: the programs called `reactor_…`.
+    Onewait,
+    /// `<sys/epoll.h>`: the programs called `epoll_…`.
+    Epoll,
 }
 
 impl Interface {
     fn of(program: &str) -> Interface {
-        if program.starts_with("libaio_") { Interface::Libaio } else { Interface::Posix }
+        match program.split_once('_') {
+            Some(("libaio", _)) => Interface::Libaio,
+            Some(("reactor", _)) => Interface::Onewait,
+            Some(("epoll", _)) => Interface::Epoll,
+            _ => Interface::Posix,
+        }
     }
 
     /// How many rules the interface has; a test of rule 9 is named `rule_09_…`.
@@ -32,6 +41,8 @@ impl Interface {
         match self {
             Interface::Posix => 82,
             Interface::Libaio => 40,
+            // Those of epoll are asked in the tests of the crates `eventpoll` and `onewait`.
+            Interface::Onewait | Interface::Epoll => 0,
         }
     }
 
@@ -61,7 +72,8 @@ fn links(text: &str) -> bool {
 pub(crate) struct Program {
     pub(crate) name: String,
     pub(crate) interface: Interface,
-    /// Knows nothing of ours: runs on the original, and on ours by `LD_PRELOAD` or in place of the library's file.
+    /// Knows nothing of ours: runs on the original, and on ours by `LD_PRELOAD` or in place of the library's file. (But one
+    /// of `<onewait.h>` is always linked.)
     pub(crate) plain: PathBuf,
     /// Has `libonewait.so` before libc, and no libaio.
     pub(crate) linked: PathBuf,
@@ -97,7 +109,7 @@ impl Class {
 pub(crate) fn build_all(library: &Path, missing: &[Interface]) -> Result<Vec<Program>, String> {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c");
     let mut found = Vec::new();
-    let mut headers = SystemTime::UNIX_EPOCH;
+    let mut headers = modified(&include_dir().join("onewait.h"));
     for entry in fs::read_dir(&sources).map_err(|error| format!("{}: {error}", sources.display()))? {
         let path = entry.map_err(|error| format!("{}: {error}", sources.display()))?.path();
         match path.extension().and_then(OsStr::to_str) {
@@ -143,27 +155,51 @@ fn output_dir(library: &Path) -> Result<PathBuf, String> {
     Ok(out)
 }
 
+/// Compiles the example of `<onewait.h>`.
+pub(crate) fn build_example(library: &Path) -> Result<PathBuf, String> {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let source = sources.join("echo.c");
+    let inputs = modified(&source).max(modified(&include_dir().join("onewait.h"))).max(modified(library));
+    let output = output_dir(library)?.join("echo");
+    compile(&sources, &source, &output, inputs, &as_strs(&linking(library)))?;
+    Ok(output)
+}
+
+/// What links a program with our library.
+fn linking(library: &Path) -> Vec<String> {
+    let dir = library.parent().unwrap_or(library).display().to_string();
+    let rpath = format!("-Wl,-rpath,{dir}");
+    let mut link = vec!["-L".into(), dir, "-Wl,--no-as-needed".into(), "-lonewait".into(), rpath];
+    // The sanitizer's run-time library, which ours needs if it was built for it.
+    link.extend(env::var("ONEWAIT_TEST_PRELOAD"));
+    link
+}
+
+fn as_strs(strings: &[String]) -> Vec<&str> {
+    strings.iter().map(String::as_str).collect()
+}
+
 fn build(sources: &Path, source: &Path, headers: SystemTime, library: &Path) -> Result<Program, String> {
     let name = stem(source);
     let interface = Interface::of(&name);
-    let dir = library.parent().unwrap_or(library);
     let out = output_dir(library)?;
-    let plain = out.join(&name);
     let linked = out.join(format!("{name}.linked"));
+    let plain = if interface == Interface::Onewait { linked.clone() } else { out.join(&name) };
     let inputs = headers.max(modified(source));
-    let original: &[&str] = match interface {
-        Interface::Posix => &[],
-        Interface::Libaio => &["-laio"],
-    };
-    compile(sources, source, &plain, inputs, original)?;
-    let (dir, rpath) = (dir.display().to_string(), format!("-Wl,-rpath,{}", dir.display()));
-    // The sanitizer's run-time library, which ours needs if it was built for it.
-    let first = env::var("ONEWAIT_TEST_PRELOAD").ok();
-    let mut link = vec!["-L", &dir, "-Wl,--no-as-needed", "-lonewait", &rpath];
-    link.extend(first.as_deref());
-    compile(sources, source, &linked, inputs.max(modified(library)), &link)?;
+    match interface {
+        Interface::Posix | Interface::Epoll => compile(sources, source, &plain, inputs, &[])?,
+        Interface::Libaio => compile(sources, source, &plain, inputs, &["-laio"])?,
+        Interface::Onewait => {}
+    }
+    let link = linking(library);
+    compile(sources, source, &linked, inputs.max(modified(library)), &as_strs(&link))?;
     let tests = list(&plain)?;
     Ok(Program { name, interface, plain, linked, tests })
+}
+
+/// Where `onewait.h` is.
+pub(crate) fn include_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("include")
 }
 
 fn stem(source: &Path) -> String {
@@ -180,6 +216,8 @@ fn compile(sources: &Path, source: &Path, output: &Path, inputs: SystemTime, lin
         .args(FLAGS)
         .args(["-pthread", "-I"])
         .arg(sources)
+        .arg("-I")
+        .arg(include_dir())
         .arg(source)
         .arg("-o")
         .arg(&partial)
@@ -193,11 +231,11 @@ fn compile(sources: &Path, source: &Path, output: &Path, inputs: SystemTime, lin
 }
 
 fn list(program: &Path) -> Result<Vec<Test>, String> {
-    let result = Command::new(program)
-        .arg("--list")
-        .env_remove("LD_PRELOAD")
-        .output()
-        .map_err(|error| format!("{} does not start: {error}", program.display()))?;
+    let mut command = Command::new(program);
+    command.arg("--list").env_remove("LD_PRELOAD");
+    // One that is linked with a sanitized library needs it, too.
+    command.envs(env::var_os("ONEWAIT_TEST_PRELOAD").map(|first| ("LD_PRELOAD", first)));
+    let result = command.output().map_err(|error| format!("{} does not start: {error}", program.display()))?;
     let listed = String::from_utf8_lossy(&result.stdout);
     let tests: Option<Vec<Test>> = listed.lines().map(parse).collect();
     match tests {

@@ -15,6 +15,7 @@ mod signals;
 mod supervise;
 
 use crate::driver::Driver;
+use crate::epoll::Epoll;
 use crate::library;
 use crate::only::Only;
 use crate::say;
@@ -48,7 +49,10 @@ pub(crate) struct RunArgs {
     #[arg(long, value_enum, value_name = "CALLS")]
     only: Option<Only>,
 
-    /// Report at the end what the program's AIO did: requests, bytes, errors, latency, driver
+    #[command(flatten)]
+    epoll: Epoll,
+
+    /// Report at the end what the program's AIO did: requests, bytes, errors, latency, driver; and its epoll, with --epoll
     #[arg(long, value_enum, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
     stats: Option<stats::Format>,
 
@@ -68,6 +72,8 @@ Examples:
   onewait run --only libaio -- ./database
   onewait run --stats=json --stats-file=aio.json -- ./job
   onewait run --driver epoll -- ./job      without io_uring, as in most containers
+  onewait run --epoll --spin 50us -- redis-server
+                                           answer sooner where a processor is free for it: waits look before they sleep
 
 Exit status: the program's own; if a signal ended it, that signal ends onewait. Before it runs:
   127  the program is missing
@@ -149,6 +155,7 @@ fn start(args: RunArgs) -> Result<ExitCode, Failure> {
     if let Some(only) = args.only {
         only.name_to(&mut command);
     }
+    args.epoll.name_to(&mut command);
     match (args.stats, args.stats_file) {
         (None, None) => Err(replace_ourselves(command, &path)),
         (format, file) => {

@@ -12,6 +12,7 @@
 //! | `routes` | requests by the way they went: `inline`, `own_ring`, `engine_ring`, `thread_pool`, `native_aio`, `readiness` |
 //! | `batches` | batches handed to the kernel, by size: `min`, `max` (null: no limit), `count`; sizes that never came are left out |
 //! | `libaio` | contexts of libaio's: `contexts` that the engine served, `contexts_left_to_kernel`, and `why` (null if there were none) |
+//! | `epoll` | epolls of the program's own, with `--epoll`: how many were `made`, `changes` of what they watch, `waits_awake` that did not sleep, `waits_asleep` that were left to the kernel, and slept there if there was nothing to report |
 //! | `events` | `waits_slept`, `waits_instant`, `cancelled`, `notifications`, `notification_retries`, `limits_hit`, `doorbells`, `handovers` |
 
 use super::{End, Run, batch_sizes};
@@ -52,6 +53,12 @@ pub(super) fn report(run: &Run<'_>) -> String {
             "contexts_left_to_kernel": run.count(Event::PassedContext),
             "why": (!figures.passed.is_empty()).then_some(&figures.passed),
         },
+        "epoll": {
+            "made": run.count(Event::Epoll),
+            "changes": run.count(Event::EpollControl),
+            "waits_awake": run.count(Event::EpollAwake),
+            "waits_asleep": run.count(Event::EpollAsleep),
+        },
     });
     format!("{report}\n")
 }
@@ -89,7 +96,7 @@ fn route_key(route: Route) -> &'static str {
     }
 }
 
-/// Processes and contexts have keys of their own, outside the events.
+/// Processes, contexts and epolls have keys of their own, outside the events.
 fn event_key(event: Event) -> Option<&'static str> {
     Some(match event {
         Event::SleepingWait => "waits_slept",
@@ -101,6 +108,7 @@ fn event_key(event: Event) -> Option<&'static str> {
         Event::Doorbell => "doorbells",
         Event::Handover => "handovers",
         Event::Process | Event::Context | Event::PassedContext => return None,
+        Event::Epoll | Event::EpollControl | Event::EpollAwake | Event::EpollAsleep => return None,
     })
 }
 
@@ -119,6 +127,7 @@ mod tests {
         counters.event(Event::Doorbell);
         counters.event(Event::PassedContext);
         counters.passed("it reads the ring");
+        counters.event(Event::EpollAsleep);
         counters.submitted(Kind::Read, Route::OwnRing);
         counters.completed(Kind::Read, 4096);
         counters.latency(Kind::Read, 10_000);
@@ -143,5 +152,6 @@ mod tests {
         assert_eq!(report["events"]["processes"], Value::Null);
         let libaio = json!({ "contexts": 0, "contexts_left_to_kernel": 1, "why": "it reads the ring" });
         assert_eq!(report["libaio"], libaio);
+        assert_eq!(report["epoll"], json!({ "made": 0, "changes": 0, "waits_awake": 0, "waits_asleep": 1 }));
     }
 }

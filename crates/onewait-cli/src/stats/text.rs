@@ -23,7 +23,12 @@ fn write(out: &mut String, run: &Run<'_>) -> std::fmt::Result {
         let contexts = number(run.count(Event::PassedContext));
         line(out, "libaio", &format!("contexts left to the kernel {contexts}: {}", figures.passed))?;
     }
+    let epoll = list(EPOLL.iter().map(|event| (event.name().to_string(), run.count(*event))));
+    line(out, "epoll", &epoll)?;
     if run.requests() == 0 {
+        if !epoll.is_empty() {
+            return Ok(());
+        }
         return writeln!(
             out,
             "  It made no AIO call that onewait serves (aio_read, lio_listio, io_submit …): nothing was changed for it."
@@ -51,9 +56,13 @@ fn write(out: &mut String, run: &Run<'_>) -> std::fmt::Result {
         "batches",
         &list(figures.batches.iter().enumerate().map(|(bucket, count)| (batch_name(bucket), *count))),
     )?;
-    let events = figures.events.iter().filter(|(event, _)| *event != Event::PassedContext);
+    let is_told = |event: &Event| *event == Event::PassedContext || EPOLL.contains(event);
+    let events = figures.events.iter().filter(|(event, _)| !is_told(event));
     line(out, "events", &list(events.map(|(event, count)| (event.name().to_string(), *count))))
 }
+
+/// They have a line of their own.
+const EPOLL: [Event; 4] = [Event::Epoll, Event::EpollControl, Event::EpollAwake, Event::EpollAsleep];
 
 fn row(kind: &KindSnapshot) -> String {
     let latency = |nanoseconds| if kind.max == 0 { "-".into() } else { duration(Duration::from_nanos(nanoseconds)) };
@@ -146,6 +155,17 @@ mod tests {
         counters.passed("the program takes completions from the kernel's ring itself");
         let report = report_of(&counters, End::Exit(0));
         assert!(report.contains("left to the kernel 1: the program takes completions"), "{report}");
+    }
+
+    #[test]
+    fn epoll_has_a_line_of_its_own() {
+        let counters = Counters::new();
+        for event in [Event::Epoll, Event::EpollControl, Event::EpollControl, Event::EpollAsleep] {
+            counters.event(event);
+        }
+        let report = report_of(&counters, End::Exit(0));
+        assert!(report.contains("epoll     epolls made 1, changes 2, waits left to the kernel 1\n"), "{report}");
+        assert!(!report.contains("AIO"), "{report}");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 pub const STATS_VARIABLE: &str = "ONEWAIT_STATS";
 
 /// First field of a shared block; another value means another layout, and the block is left alone.
-const MAGIC: u64 = 0x6f6e_6577_6169_7402;
+const MAGIC: u64 = 0x6f6e_6577_6169_7403;
 
 /// How many copies of the hot fields there are, so that threads on different CPUs seldom share a cache line.
 const SHARDS: usize = 8;
@@ -126,11 +126,19 @@ pub enum Event {
     Context,
     /// A context of libaio's was left to the kernel.
     PassedContext,
+    /// A program made an epoll of its own, and it is served.
+    Epoll,
+    /// A program changed what such an epoll watches.
+    EpollControl,
+    /// A wait on such an epoll that did not sleep: it was not to, or events came while it looked.
+    EpollAwake,
+    /// A wait on such an epoll that was left to the kernel, and slept there if there was nothing to report.
+    EpollAsleep,
 }
 
 impl Event {
     /// All events, in the order in which reports list them.
-    pub const ALL: [Event; 11] = [
+    pub const ALL: [Event; 15] = [
         Event::SleepingWait,
         Event::InstantWait,
         Event::Cancelled,
@@ -142,6 +150,10 @@ impl Event {
         Event::Process,
         Event::Context,
         Event::PassedContext,
+        Event::Epoll,
+        Event::EpollControl,
+        Event::EpollAwake,
+        Event::EpollAsleep,
     ];
 
     /// The name used in reports.
@@ -158,6 +170,10 @@ impl Event {
             Event::Process => "processes",
             Event::Context => "libaio contexts",
             Event::PassedContext => "libaio contexts left to the kernel",
+            Event::Epoll => "epolls made",
+            Event::EpollControl => "changes",
+            Event::EpollAwake => "waits that did not sleep",
+            Event::EpollAsleep => "waits left to the kernel",
         }
     }
 }

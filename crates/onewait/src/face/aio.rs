@@ -84,6 +84,11 @@ impl Aio {
         self.shared.engine.driver().unwrap_or(DriverKind::Epoll)
     }
 
+    /// Whether this is the child of a fork, in which the engine is of no use.
+    pub fn is_inherited(&self) -> bool {
+        self.shared.check_process().is_err()
+    }
+
     /// A completion queue for as many requests as the engine takes: [`CAPACITY`].
     pub fn queue(&self) -> CompletionQueue {
         self.bounded_queue(CAPACITY)

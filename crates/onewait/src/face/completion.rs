@@ -1,5 +1,6 @@
 //! What comes back.
 
+use super::aio::Aio;
 use super::buffer::Buffer;
 use super::descriptor::Descriptor;
 use super::request::{PollEvents, Request};
@@ -38,6 +39,18 @@ pub struct RequestHandle {
     pub(super) key: Option<Key>,
     /// Of which [`Aio`](crate::Aio) it is.
     pub(super) engine: u64,
+}
+
+impl RequestHandle {
+    /// As a number, for languages that have no such types. 0: the request ended in the call that submitted it.
+    pub fn to_bits(self) -> u64 {
+        self.key.map_or(0, Key::to_bits)
+    }
+
+    /// From the number of a handle of this engine's. Any other number names no request.
+    pub fn from_bits(aio: &Aio, bits: u64) -> RequestHandle {
+        RequestHandle { key: (bits != 0).then(|| Key::from_bits(bits)), engine: aio.shared.number }
+    }
 }
 
 /// What came of a cancellation.

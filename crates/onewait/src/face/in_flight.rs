@@ -15,6 +15,8 @@ use std::sync::Arc;
 pub(super) struct InFlight {
     pub(super) request: Request,
     vectors: Vectors,
+    /// Of a poll: the events that it may tell of.
+    polled: Option<u32>,
     finished: Arc<Finished>,
 }
 
@@ -22,12 +24,13 @@ pub(super) struct InFlight {
 #[derive(Default)]
 struct Vectors(Vec<libc::iovec>);
 
-// SAFETY: the pointers are to the buffers of the same request, which moves as a whole and owns them alone.
+// SAFETY: the pointers are to the buffers of the same request, which moves as a whole and owns them alone; or to memory that
+// was promised to be left alone. They are for the kernel.
 unsafe impl Send for Vectors {}
 
 impl InFlight {
     pub(super) fn new(request: Request, finished: Arc<Finished>) -> InFlight {
-        InFlight { request, vectors: Vectors::default(), finished }
+        InFlight { request, vectors: Vectors::default(), polled: None, finished }
     }
 
     /// The operation that carries the request out. What it points to lies on the heap and is owned by `self`, wherever
@@ -61,15 +64,41 @@ impl InFlight {
                 operation.length = u32::try_from(buffers.len()).map_err(|_| Errno::INVAL)?;
                 operation.address = self.vectors.0.as_ptr() as usize;
             }
-            Code::Poll => operation.length = u32::from(events.bits()),
+            Code::Poll => {
+                operation.length = u32::from(events.bits());
+                self.polled = Some(operation.length | UNASKED);
+            }
             Code::Fsync | Code::Fdatasync | Code::Nop => {}
         }
         Ok(operation)
     }
 
+    /// Takes over an operation on memory of somebody else's: with a copy of its list, if it is vectored.
+    ///
+    /// # Errors
+    /// EINVAL for more vectors than the kernel takes.
+    ///
+    /// # Safety
+    /// If the operation is vectored, its list is valid.
+    pub(super) unsafe fn borrow(&mut self, operation: Operation) -> Result<Operation, Errno> {
+        self.polled = (operation.code == Code::Poll).then_some(operation.length | UNASKED);
+        if !operation.is_vectored() || operation.length == 0 {
+            return Ok(operation);
+        }
+        if operation.length > MOST_VECTORS {
+            return Err(Errno::INVAL);
+        }
+        let list = operation.address as *const libc::iovec;
+        // SAFETY: there are so many, by the contract of this function.
+        self.vectors = Vectors(unsafe { std::slice::from_raw_parts(list, operation.length as usize) }.to_vec());
+        Ok(Operation { address: self.vectors.0.as_ptr() as usize, ..operation })
+    }
+
     /// The end: everything goes to the queue. Calls nothing of the program's.
     pub(super) fn finish(self, outcome: Outcome) {
-        let InFlight { mut request, finished, .. } = self;
+        let InFlight { mut request, finished, polled, .. } = self;
+        // io_uring tells of POLLRDHUP unasked.
+        let outcome = outcome.map(|value| polled.map_or(value, |polled| value & polled as usize));
         if let Ok(count) = outcome {
             match request.code {
                 // SAFETY: `skip` bytes were initialised before (`operation` saw to that), and the kernel has written
@@ -89,6 +118,12 @@ impl InFlight {
         });
     }
 }
+
+/// What poll(2) tells of unasked.
+const UNASKED: u32 = (libc::POLLERR | libc::POLLHUP | libc::POLLNVAL) as u32;
+
+/// The most vectors that the kernel takes (UIO_MAXIOV).
+const MOST_VECTORS: u32 = 1024;
 
 impl Payload for InFlight {
     fn complete(self, outcome: Outcome, _waiters: &Waiters) {

@@ -8,7 +8,7 @@ use super::in_flight::InFlight;
 use super::request::Request;
 use crate::aio::inline::{self, Attempt};
 use crate::aio::{Key, Standing, Submission};
-use crate::counters::Counters;
+use crate::counters::{Counters, Kind};
 use crate::driver::operation::Operation;
 use crate::errno::Errno;
 use eventpoll::{AsSource, SourceRef};
@@ -73,18 +73,56 @@ impl CompletionQueue {
         Ok(count)
     }
 
+    /// Submits an operation on memory and on a descriptor that are the caller's: for faces whose callers own both, as C's do.
+    /// A list of vectors is copied. Its [`Completion`] has the token and the result, and no buffers.
+    ///
+    /// # Errors
+    /// Those of [`CompletionQueue::submit`]; EINVAL for more than 1024 vectors.
+    ///
+    /// # Safety
+    /// The list of vectors is valid for the call. What the operation transfers to or from stays valid, and is not touched if
+    /// it is written to, and the descriptor means the same file, until the completion was reaped, or the last clone of the
+    /// [`Aio`] and of its queues is gone.
+    pub unsafe fn submit_borrowed(&self, operation: Operation, token: u64) -> Result<RequestHandle, Errno> {
+        self.enter()?;
+        let mut in_flight = InFlight::new(Request::no_op().token(token), Arc::clone(&self.finished));
+        // SAFETY: passed on to the caller.
+        let operation = unsafe { in_flight.borrow(operation) };
+        let kind = operation.map_or(Kind::Nop, |operation| operation.kind());
+        self.carry_out(in_flight, operation, kind, true).map_err(|refused| refused.errno)
+    }
+
     fn start(&self, request: Request, flush: bool) -> Result<RequestHandle, Refused> {
-        if let Err(errno) = self.aio.shared.check_process() {
+        if let Err(errno) = self.enter() {
             return Err(Refused { errno, request });
         }
-        if !self.finished.take_place() {
-            return Err(Refused { errno: Errno::AGAIN, request });
-        }
-        let started = Counters::current().is_timed().then(Instant::now);
         let kind = Operation::new(request.code, -1).kind();
         let mut in_flight = InFlight::new(request, Arc::clone(&self.finished));
-        let attempt = match in_flight.operation() {
-            // SAFETY: the operation points to memory of the request, which `in_flight` owns.
+        let operation = in_flight.operation();
+        self.carry_out(in_flight, operation, kind, flush)
+    }
+
+    /// Takes a place for a request that is about to come.
+    ///
+    /// # Errors
+    /// ECHILD in the child of a fork; EAGAIN if there is no place.
+    fn enter(&self) -> Result<(), Errno> {
+        self.aio.shared.check_process()?;
+        if self.finished.take_place() { Ok(()) } else { Err(Errno::AGAIN) }
+    }
+
+    /// Carries a request out that has a place, here or in the engine. What its operation points to is valid for as long as
+    /// `in_flight` lives: it owns it, or somebody has promised.
+    fn carry_out(
+        &self,
+        in_flight: InFlight,
+        operation: Result<Operation, Errno>,
+        kind: Kind,
+        flush: bool,
+    ) -> Result<RequestHandle, Refused> {
+        let started = Counters::current().is_timed().then(Instant::now);
+        let attempt = match operation {
+            // SAFETY: by the contract of this function.
             Ok(operation) => unsafe { inline::attempt(operation, self.aio.shared.engine.copy_split()) },
             Err(errno) => Attempt::Done(Err(errno)),
         };
@@ -116,7 +154,7 @@ impl CompletionQueue {
             Err(errno) => return Err((errno, Some(submission.payload.request))),
         };
         // SAFETY: what the operation points to is owned by the payload (buffers, vectors), which is not dropped before it
-        // was told of the end; its descriptor stays open as long. The key was reserved just now.
+        // was told of the end, or was promised to live as long; so was its descriptor. The key was reserved just now.
         let submitted = unsafe { engine.submit(key, submission, Standing::Public, flush) };
         match submitted {
             Ok(()) => Ok(key),
@@ -134,6 +172,12 @@ impl CompletionQueue {
     /// As [`wait`](CompletionQueue::wait), and leaves all but the first `limit` to the next call or another thread.
     pub fn wait_at_most(&self, completions: &mut Vec<Completion>, limit: usize, timeout: Option<Duration>) -> usize {
         self.finished.wait(completions, limit, timeout)
+    }
+
+    /// As [`wait_at_most`](CompletionQueue::wait_at_most), for places other than a `Vec`, such as an array of another
+    /// language's. The queue is locked while they are handed over: it must not be used by `into` itself.
+    pub fn wait_into(&self, into: &mut impl Extend<Completion>, limit: usize, timeout: Option<Duration>) -> usize {
+        self.finished.wait(into, limit, timeout)
     }
 
     /// Reaps all that have ended, and never sleeps.

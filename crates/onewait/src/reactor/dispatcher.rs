@@ -6,6 +6,7 @@ use super::turn::{Reactor, TimerKey};
 use super::watchable::{Target, Watchable};
 use super::{Events, Interest, Ready};
 use crate::errno::Errno;
+use crate::sockets::{SocketCompletion, Sockets};
 use std::fmt;
 use std::io;
 use std::mem;
@@ -56,6 +57,8 @@ pub struct Dispatcher<S = ()> {
     next: usize,
     count: usize,
     is_stopping: bool,
+    /// Away while it is called.
+    on_completion: Option<Box<OnCompletion<S>>>,
 }
 
 /// What becomes of a source after its handler was called.
@@ -96,6 +99,9 @@ enum State<S> {
 
 /// What to call when a timer expires.
 type Expiry<S> = dyn FnOnce(&mut Dispatcher<S>, &mut S) -> io::Result<()>;
+
+/// What to call for each completion of a socket.
+type OnCompletion<S> = dyn FnMut(&mut Dispatcher<S>, &mut S, SocketCompletion) -> io::Result<()>;
 
 /// A source, and what to call for it.
 trait Handler<S> {
@@ -152,7 +158,26 @@ impl<S> Dispatcher<S> {
             next: 0,
             count: 0,
             is_stopping: false,
+            on_completion: None,
         }
+    }
+
+    /// Sockets by completion, as [`Reactor::sockets`] has them; their completions go to the handler of
+    /// [`Dispatcher::on_completion`].
+    ///
+    /// # Errors
+    /// Those of [`Reactor::sockets`].
+    pub fn sockets(&mut self) -> Result<&mut Sockets, Errno> {
+        self.reactor.sockets()
+    }
+
+    /// Calls this handler for each completion of [`Dispatcher::sockets`] from now on. An error of the handler's ends
+    /// [`Dispatcher::run`] with it.
+    pub fn on_completion(
+        &mut self,
+        handler: impl FnMut(&mut Dispatcher<S>, &mut S, SocketCompletion) -> io::Result<()> + 'static,
+    ) {
+        self.on_completion = Some(Box::new(handler));
     }
 
     /// Watches a source from now on, and calls the handler for each of its events. An error of the handler's ends
@@ -276,14 +301,14 @@ impl<S> Dispatcher<S> {
         self.is_stopping = true;
     }
 
-    /// Calls handlers until one of them calls [`Dispatcher::stop`], or nothing is left to be called for: no source, and no
-    /// timer. May be called again.
+    /// Calls handlers until one of them calls [`Dispatcher::stop`], or nothing is left to be called for: no source, no timer,
+    /// and no socket. May be called again.
     ///
     /// # Errors
     /// That of a handler, whose source is removed.
     pub fn run(&mut self, state: &mut S) -> io::Result<()> {
         self.is_stopping = false;
-        while !self.is_stopping && self.live > 0 {
+        while !self.is_stopping && (self.live > 0 || self.has_sockets()) {
             // Not an error of a handler's, whatever it is.
             match self.fill(None) {
                 Err(Errno::INTR) => continue,
@@ -319,7 +344,11 @@ impl<S> Dispatcher<S> {
             let Ready { token, events } = self.events[self.next];
             self.next += 1;
             called += 1;
-            self.call(HandlerId(token), events, state)?;
+            if token == self.reactor.sockets_token() {
+                self.complete_all(state)?;
+            } else {
+                self.call(HandlerId(token), events, state)?;
+            }
         }
         Ok(called)
     }
@@ -328,6 +357,25 @@ impl<S> Dispatcher<S> {
     /// must be below 2⁶³, where those of handlers begin.
     pub fn registry(&self) -> &Registry {
         self.reactor.registry()
+    }
+
+    fn has_sockets(&mut self) -> bool {
+        self.on_completion.is_some() && self.reactor.sockets().is_ok_and(|sockets| !sockets.is_empty())
+    }
+
+    /// What an error leaves is told again by the next wait.
+    fn complete_all(&mut self, state: &mut S) -> io::Result<()> {
+        let Some(mut handler) = self.on_completion.take() else { return Ok(()) };
+        let mut result = Ok(());
+        while result.is_ok() && !self.is_stopping {
+            match self.reactor.sockets()?.take() {
+                Some(done) => result = handler(self, state, done),
+                None => break,
+            }
+        }
+        // The handler may have set another one.
+        self.on_completion.get_or_insert(handler);
+        result
     }
 
     fn call(&mut self, id: HandlerId, events: Events, state: &mut S) -> io::Result<()> {

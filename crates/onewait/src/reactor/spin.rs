@@ -30,6 +30,17 @@ impl Spin {
         Spin { most, credit: MOST_CREDIT, sleeps: 0 }
     }
 
+    /// The state as a number, without the time. Zero is that of a new one.
+    pub(super) fn pack(self) -> u64 {
+        u64::from(MOST_CREDIT - self.credit) << 32 | u64::from(self.sleeps)
+    }
+
+    /// What [`Spin::pack`] made a number of; of any other number, too, it makes a valid state.
+    pub(super) fn unpack(most: Duration, state: u64) -> Spin {
+        let spent = (state >> 32) as u32;
+        Spin { most, credit: MOST_CREDIT.saturating_sub(spent), sleeps: state as u32 % PROBE }
+    }
+
     /// How long to look this time, if at all.
     #[inline]
     pub(super) fn time(&mut self) -> Option<Duration> {
@@ -76,6 +87,17 @@ mod tests {
             assert_eq!(looks(&mut spin, 1, || true), 1);
             assert_eq!(looks(&mut spin, 2, || false), 2);
         }
+    }
+
+    #[test]
+    fn its_state_is_a_number() {
+        let mut spin = Spin::new(TIME);
+        assert_eq!(spin.pack(), 0);
+        looks(&mut spin, 10, || false);
+        let unpacked = Spin::unpack(TIME, spin.pack());
+        assert_eq!((unpacked.credit, unpacked.sleeps), (spin.credit, spin.sleeps));
+        assert_eq!((spin.credit, spin.sleeps), (0, 2));
+        Spin::unpack(TIME, u64::MAX).time();
     }
 
     #[test]

@@ -202,6 +202,11 @@ impl Reactor {
         }
     }
 
+    /// What a wait reports when sockets have something.
+    pub(super) fn sockets_token(&self) -> u64 {
+        self.how.sockets_token
+    }
+
     /// Arms a timer: after `deadline` a wait reports `token` with [`Events::IN`], once. A deadline that has passed is
     /// reported by the next wait. No system call; tens of nanoseconds, also with a million armed.
     ///

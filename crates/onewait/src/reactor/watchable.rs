@@ -1,7 +1,7 @@
 //! What a reactor can watch.
 
 use crate::face::{CompletionQueue, Descriptor};
-use crate::source::{Child, Signals};
+use crate::source::{Child, Pidfd, Signals};
 use eventpoll::sources::{self, Event, Receiver, Sender};
 use eventpoll::{AsSource, EventPoll, Source, SourceRef, Watched};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -87,6 +87,7 @@ descriptors!(
     Descriptor,
     Signals,
     Child,
+    Pidfd,
     std::fs::File,
     std::io::PipeReader,
     std::io::PipeWriter,

@@ -56,6 +56,7 @@ impl Common {
         let (token, intake) = (slot.token, std::mem::replace(&mut slot.intake, Intake::Nothing));
         slot.is_stopping = false;
         if let Some(outcome) = failed(intake, errno) {
+            slot.is_untaken = true;
             self.report(id, token, outcome, true);
         }
     }
@@ -69,11 +70,24 @@ impl Common {
         if is_last {
             slot.intake = Intake::Nothing;
             slot.is_stopping = false;
+            slot.is_untaken = true;
         }
         if is_last || !is_closing {
             self.report(id, token, outcome, is_last);
         }
         goes_on
+    }
+
+    /// The next completion is the program's.
+    pub(super) fn take(&mut self) -> Option<SocketCompletion> {
+        let done = self.done.pop_front()?;
+        if done.is_last
+            && !matches!(done.outcome, SocketOutcome::Sent(..))
+            && let Some(slot) = self.table.at(done.socket)
+        {
+            slot.is_untaken = false;
+        }
+        Some(done)
     }
 
     /// The end of the other side, as a receive tells it.

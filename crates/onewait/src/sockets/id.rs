@@ -50,6 +50,8 @@ pub(super) struct Slot {
     pub(super) is_armed: bool,
     /// The driver is at the first of the sends: the ring has it, or it waits for room.
     pub(super) is_sending: bool,
+    /// The last completion of the intake before was not taken.
+    pub(super) is_untaken: bool,
     /// The intake is to end.
     pub(super) is_stopping: bool,
     /// The program has closed it: nothing more is reported but last completions.
@@ -81,6 +83,7 @@ impl Table {
             intake: Intake::Nothing,
             is_armed: false,
             is_sending: false,
+            is_untaken: false,
             is_stopping: false,
             is_closing: false,
             is_stream,

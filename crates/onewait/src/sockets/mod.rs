@@ -52,7 +52,8 @@ const MOST_SENDS: usize = 1 << 16;
 /// A socket is given away ([`attach`](Sockets::attach)), and has a [`SocketId`] from then on. What is asked for ends in
 /// completions: when there are some, the reactor's wait reports the token
 /// [`ReactorBuilder::sockets_token`](crate::reactor::ReactorBuilder::sockets_token), and [`take`](Sockets::take) gives them
-/// one after the other. A socket does one of accepting, connecting and receiving at a time, and sends besides.
+/// one after the other. A socket does one of accepting, connecting and receiving at a time, and sends besides. The reactor's
+/// next wait hands everything to the kernel, if the call did not.
 ///
 /// ```
 /// use onewait::reactor::{Reactor, Ready};
@@ -89,8 +90,8 @@ const MOST_SENDS: usize = 1 << 16;
 /// The calls and what they mean are the same.
 ///
 /// # Threads and forks
-/// A ring belongs to the thread that made it by the first call of `Reactor::sockets`: on others calls that reach the kernel
-/// fail with EEXIST. In the child of a fork all calls fail with ECHILD; the sockets are the parent's.
+/// A ring belongs to the thread that made it by the first call of `Reactor::sockets`: on others all calls, and the reactor's
+/// waits, fail with EEXIST. In the child of a fork all calls fail with ECHILD; the sockets are the parent's.
 ///
 /// # The end
 /// Dropping the reactor cancels what is in flight, and closes all sockets.
@@ -167,9 +168,9 @@ impl Sockets {
     ///
     /// # Errors
     /// ENOTSOCK; ENOSPC (`/proc/sys/fs/epoll/max_user_watches` is reached), ENOMEM, EPERM and EEXIST as `epoll_ctl(2)`;
-    /// ECHILD.
+    /// EEXIST, ECHILD.
     pub fn attach(&mut self, socket: impl Into<OwnedFd>) -> Result<SocketId, Errno> {
-        self.check_process()?;
+        self.check_owner()?;
         match &mut self.driver {
             Driver::Uring(_) => self.common.insert(socket.into()),
             Driver::Epoll(epoll) => epoll.attach(&mut self.common, socket.into()),
@@ -185,7 +186,8 @@ impl Sockets {
     /// non-blocking and closed by exec.
     ///
     /// # Errors
-    /// EBADF (no such socket), EALREADY (it accepts, connects, or receives already), ECHILD.
+    /// EBADF (no such socket), EALREADY (it accepts, connects, or receives already, or the last completion of that was not
+    /// taken), EEXIST, ECHILD.
     pub fn accept(&mut self, listener: SocketId, token: u64) -> Result<(), Errno> {
         self.begin(listener, Intake::Accept { again: true }, token)
     }
@@ -233,11 +235,11 @@ impl Sockets {
     /// bytes back. There is no SIGPIPE.
     ///
     /// # Errors
-    /// [`Unsent`], with the bytes: EBADF, EAGAIN, ECHILD.
+    /// [`Unsent`], with the bytes: EBADF, EAGAIN, EEXIST, ECHILD.
     pub fn send(&mut self, socket: SocketId, bytes: impl Into<Outgoing>, token: u64) -> Result<(), Unsent> {
         let bytes = bytes.into();
         let refused = |errno, bytes| Err(Unsent { errno, bytes });
-        if let Err(errno) = self.check_process() {
+        if let Err(errno) = self.check_owner() {
             return refused(errno, bytes);
         }
         let Common { table, sends, done, .. } = &mut self.common;
@@ -257,7 +259,7 @@ impl Sockets {
     /// already. Nothing if it does none of them.
     ///
     /// # Errors
-    /// EBADF, ECHILD.
+    /// EBADF, EEXIST, ECHILD.
     pub fn stop(&mut self, socket: SocketId) -> Result<(), Errno> {
         self.slot(socket)?;
         match &mut self.driver {
@@ -271,7 +273,7 @@ impl Sockets {
     /// sure that bytes are on their way, wait for their completion.
     ///
     /// # Errors
-    /// EBADF, ECHILD.
+    /// EBADF, EEXIST, ECHILD.
     pub fn close(&mut self, socket: SocketId) -> Result<(), Errno> {
         self.slot(socket)?;
         match &mut self.driver {
@@ -289,11 +291,11 @@ impl Sockets {
         {
             epoll.look(&mut self.common);
         }
-        self.common.done.pop_front()
+        self.common.take()
     }
 
     fn slot(&mut self, socket: SocketId) -> Result<&mut Slot, Errno> {
-        self.check_process()?;
+        self.check_owner()?;
         self.common.table.named(socket).ok_or(Errno::BADF)
     }
 
@@ -310,17 +312,21 @@ impl Sockets {
     /// It is the socket's only intake.
     fn claim(&mut self, socket: SocketId, intake: Intake, token: u64) -> Result<(), Errno> {
         let slot = self.slot(socket)?;
-        if slot.intake != Intake::Nothing {
+        if slot.intake != Intake::Nothing || slot.is_untaken {
             return Err(Errno(libc::EALREADY));
         }
         (slot.intake, slot.token) = (intake, token);
         Ok(())
     }
 
-    /// Whether the sockets are this process's own.
+    /// Whether the sockets are this process's own, and this thread's, where that matters.
     #[inline]
-    fn check_process(&self) -> Result<(), Errno> {
-        if self.generation == fork::generation() { Ok(()) } else { Err(Errno(libc::ECHILD)) }
+    fn check_owner(&self) -> Result<(), Errno> {
+        match &self.driver {
+            _ if self.generation != fork::generation() => Err(Errno(libc::ECHILD)),
+            Driver::Uring(ring) if !ring.is_ours() => Err(Errno(libc::EEXIST)),
+            _ => Ok(()),
+        }
     }
 
     /// Whether something may be taken.
@@ -338,7 +344,7 @@ impl Sockets {
     /// # Errors
     /// EINTR; ECHILD, EEXIST.
     pub(crate) fn turn(&mut self) -> Result<(), Errno> {
-        self.check_process()?;
+        self.check_owner()?;
         match &mut self.driver {
             Driver::Uring(ring) => ring.turn(&mut self.common),
             Driver::Epoll(epoll) => epoll.turn(&mut self.common, Some(Duration::ZERO)),
@@ -355,7 +361,7 @@ impl Sockets {
         has_others: bool,
         timeout: Option<Duration>,
     ) -> Result<Slept, Errno> {
-        self.check_process()?;
+        self.check_owner()?;
         match &mut self.driver {
             Driver::Uring(ring) => {
                 let slept = ring.sleep(&mut self.common, others, timeout)?;
@@ -392,11 +398,11 @@ impl Sockets {
 impl Drop for Sockets {
     fn drop(&mut self) {
         // In the child of a fork the kernel works on the parent's memory only.
-        if self.check_process().is_err() {
+        if self.generation != fork::generation() {
             return;
         }
         if let Driver::Uring(ring) = &mut self.driver
-            && !ring.drain(&mut self.common)
+            && !(ring.is_ours() && ring.drain(&mut self.common))
         {
             ring.leak();
             std::mem::forget(std::mem::take(&mut self.common.sends));

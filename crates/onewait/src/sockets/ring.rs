@@ -19,7 +19,7 @@ use crate::face::Buffer;
 use crate::sys::socket::RawAddress;
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Room in the ring of buffers: a power of two.
 const ENTRIES: u16 = 1024;
@@ -56,8 +56,14 @@ pub(super) struct RingSockets {
     /// The ring watches the reactor's other descriptors.
     watches_others: bool,
     others_have_news: bool,
+    /// Completions are being reaped: what is staged meanwhile is handed over later.
+    is_reaping: bool,
+    /// The last call has brought a completion.
+    has_reaped: bool,
     /// Somebody polls the reactor instead of waiting in it: nothing may stay staged, and the ring is not slept in.
     tells: bool,
+    /// It alone may enter the ring: by its registered index, another thread would enter one of its own.
+    owner: libc::pthread_t,
 }
 
 impl RingSockets {
@@ -78,8 +84,17 @@ impl RingSockets {
             backlog: VecDeque::new(),
             watches_others: false,
             others_have_news: false,
+            is_reaping: false,
+            has_reaped: false,
             tells: false,
+            owner: this_thread(),
         })
+    }
+
+    /// Whether it is this thread's.
+    #[inline]
+    pub(super) fn is_ours(&self) -> bool {
+        self.owner == this_thread()
     }
 
     /// Hands over what is staged, and takes what there is; no system call if there is neither.
@@ -87,6 +102,9 @@ impl RingSockets {
     /// # Errors
     /// Those of `io_uring_enter(2)` that do not pass: EEXIST on a thread that does not own the ring.
     pub(super) fn turn(&mut self, common: &mut Common) -> Result<(), Errno> {
+        if !common.starved.is_empty() {
+            self.feed(common);
+        }
         if self.ring.has_news() || self.ring.staged() > 0 || !self.backlog.is_empty() {
             self.enter(common, Stay::No)?;
         }
@@ -112,7 +130,14 @@ impl RingSockets {
             self.watches_others = true;
             self.stage(common, Staged::readable(others.as_raw_fd(), OTHERS << KIND_SHIFT));
         }
-        let entered = self.enter(common, Stay::UntilSignal(timeout))?;
+        // A call that has handed something over says nothing of how its sleep has ended.
+        let hands_over = self.ring.staged() > 0 || !self.backlog.is_empty();
+        let end = if hands_over { timeout.map(|timeout| (Instant::now(), timeout)) } else { None };
+        let mut entered = self.enter(common, Stay::UntilSignal(timeout))?;
+        let is_over = || end.is_some_and(|(begin, timeout)| begin.elapsed() >= timeout);
+        if hands_over && !self.has_reaped && !is_over() {
+            entered = Entered::Interrupted;
+        }
         let others_have_news = std::mem::take(&mut self.others_have_news);
         let has_nothing = !others_have_news && common.done.is_empty();
         if entered == Entered::Interrupted && has_nothing { Err(Errno::INTR) } else { Ok(Some(others_have_news)) }
@@ -120,19 +145,9 @@ impl RingSockets {
 
     fn enter(&mut self, common: &mut Common, stay: Stay<'_>) -> Result<Entered, Errno> {
         self.feed(common);
-        // SAFETY (of all that is staged here): see `stage`.
-        while let Some(staged) = self.backlog.front() {
-            if unsafe { self.ring.stage_socket(staged) } {
-                self.backlog.pop_front();
-                continue;
-            }
-            self.ring.enter(Stay::No)?;
-            self.reap(common);
-            if self.ring.staged() > 0 {
-                break;
-            }
-        }
+        self.hand_over_backlog(common)?;
         let may_sleep = self.backlog.is_empty() && common.done.is_empty();
+        self.has_reaped = false;
         let entered = self.ring.enter(if may_sleep { stay } else { Stay::No });
         self.reap(common);
         entered
@@ -145,21 +160,26 @@ impl RingSockets {
         if !self.backlog.is_empty() || !unsafe { self.ring.stage_socket(&staged) } {
             self.backlog.push_back(staged);
         }
-        // The queue is full: that is a batch. An error comes again at the next turn.
-        if self.tells || self.backlog.len() == 1 {
-            let _ = self.enter_without_sleep(common);
+        // A full queue is a batch. While completions are reaped, the next turn sees to it; an error comes there again.
+        if !self.is_reaping && (self.tells || !self.backlog.is_empty()) {
+            let _ = self.hand_over_backlog(common).and_then(|()| self.ring.enter(Stay::No));
+            self.reap(common);
         }
     }
 
-    fn enter_without_sleep(&mut self, common: &mut Common) -> Result<(), Errno> {
-        self.ring.enter(Stay::No)?;
-        self.reap(common);
+    fn hand_over_backlog(&mut self, common: &mut Common) -> Result<(), Errno> {
         while let Some(staged) = self.backlog.front() {
-            // SAFETY: see `stage`.
-            if !unsafe { self.ring.stage_socket(staged) } {
+            // SAFETY: as `stage` says.
+            if unsafe { self.ring.stage_socket(staged) } {
+                self.backlog.pop_front();
+                continue;
+            }
+            self.ring.enter(Stay::No)?;
+            self.reap(common);
+            if self.ring.staged() > 0 {
+                // The kernel takes nothing just now.
                 break;
             }
-            self.backlog.pop_front();
         }
         Ok(())
     }
@@ -263,8 +283,10 @@ impl RingSockets {
     }
 
     fn reap(&mut self, common: &mut Common) {
+        self.is_reaping = true;
         while common.done.len() < MOST_DONE {
-            let Some(completion) = self.ring.reap() else { return };
+            let Some(completion) = self.ring.reap() else { break };
+            self.has_reaped = true;
             let id = id_of(completion.user_data);
             self.in_flight -= usize::from(completion.is_last);
             match completion.user_data >> KIND_SHIFT {
@@ -277,6 +299,7 @@ impl RingSockets {
                 _ => {}
             }
         }
+        self.is_reaping = false;
     }
 
     fn sent(&mut self, common: &mut Common, id: SocketId, result: i32) {
@@ -437,6 +460,11 @@ impl RingSockets {
         self.tells = true;
         self.ring.register_eventfd(eventfd)
     }
+}
+
+fn this_thread() -> libc::pthread_t {
+    // SAFETY: no preconditions.
+    unsafe { libc::pthread_self() }
 }
 
 fn user_data(kind: u64, id: SocketId) -> u64 {

@@ -1,18 +1,19 @@
 //! Child processes as events.
 
+use super::pidfd::Pidfd;
 use crate::errno::Errno;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::process::{self, Command, ExitStatus};
 
-/// A child process with a descriptor (`pidfd_open(2)`) that is ready to be read (`IN`) once the child has ended.
+/// A child process with a [`Pidfd`]: ready to be read (`IN`) once the child has ended.
 ///
 /// No SIGCHLD is needed, and none is taken from anybody. Dropping it neither ends the child nor waits for it, as with
 /// [`process::Child`].
 #[derive(Debug)]
 pub struct Child {
     child: process::Child,
-    fd: OwnedFd,
+    pidfd: Pidfd,
 }
 
 impl Child {
@@ -34,12 +35,10 @@ impl Child {
     /// # Errors
     /// ENOSYS before Linux 5.3, EMFILE, ENFILE, ENOMEM; ESRCH if somebody else has waited for it. The child comes back.
     pub fn new(child: process::Child) -> Result<Child, (Errno, process::Child)> {
-        // SAFETY: no pointers. A child that nobody has waited for keeps its number.
-        let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, child.id(), 0) };
-        match RawFd::try_from(fd) {
-            // SAFETY: just made, owned by nobody else.
-            Ok(fd) if fd >= 0 => Ok(Child { child, fd: unsafe { OwnedFd::from_raw_fd(fd) } }),
-            _ => Err((Errno::last(), child)),
+        // One that nobody has waited for keeps its number.
+        match libc::pid_t::try_from(child.id()).map_err(|_| Errno::INVAL).and_then(Pidfd::open) {
+            Ok(pidfd) => Ok(Child { child, pidfd }),
+            Err(errno) => Err((errno, child)),
         }
     }
 
@@ -64,6 +63,6 @@ impl Child {
 
 impl AsFd for Child {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        self.pidfd.as_fd()
     }
 }

@@ -1,6 +1,8 @@
 //! The kernel's epoll, typed.
+//!
+//! Never by libc's functions: a face of ours stands in front of these, and the engine's own calls are none of the program's.
 
-use super::{Descriptor, Making, OwnDescriptor};
+use super::{Descriptor, Making, OwnDescriptor, check};
 use crate::errno::Errno;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
@@ -40,12 +42,6 @@ impl Epoll<OwnDescriptor> {
     }
 }
 
-fn create() -> Result<RawFd, Errno> {
-    // SAFETY: no pointers.
-    let fd = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
-    if fd < 0 { Err(Errno::last()) } else { Ok(fd) }
-}
-
 impl<D: AsRawFd> Epoll<D> {
     /// # Errors
     /// Those of `epoll_ctl(2)`.
@@ -57,8 +53,8 @@ impl<D: AsRawFd> Epoll<D> {
         };
         let mut event = libc::epoll_event { events: bits, u64: data };
         // SAFETY: the event lives through the call.
-        let result = unsafe { libc::epoll_ctl(self.0.as_raw_fd(), what, fd, &raw mut event) };
-        if result < 0 { Err(Errno::last()) } else { Ok(()) }
+        let result = unsafe { libc::syscall(libc::SYS_epoll_ctl, self.0.as_raw_fd(), what, fd, &raw mut event) };
+        check(result).map(drop)
     }
 
     /// Waits for at most `timeout` (`None`: for ever); one of zero does not sleep. A time beyond what the kernel can say is
@@ -102,6 +98,13 @@ impl<D: AsRawFd> Epoll<D> {
             },
         }
     }
+}
+
+/// A new instance, which the caller owns.
+fn create() -> Result<RawFd, Errno> {
+    // SAFETY: no pointers.
+    let result = unsafe { libc::syscall(libc::SYS_epoll_create1, libc::EPOLL_CLOEXEC) };
+    check(result).map(|fd| fd as RawFd)
 }
 
 impl AsFd for Epoll {

@@ -17,8 +17,8 @@ pub(crate) mod socket;
 mod thread;
 mod transient;
 
-pub(crate) use clock::coarse_milliseconds;
 pub use clock::monotonic;
+pub(crate) use clock::{coarse_milliseconds, monotonic_nanoseconds};
 pub use descriptor::Descriptor;
 pub(crate) use epoll::{Control, Epoll};
 pub use file::{ESPIPE, EventFd, FileId, FileKind, duplicate, plain_transfer, status_flags};

@@ -40,6 +40,22 @@ pub struct TimerKey {
     generation: u32,
 }
 
+impl TimerKey {
+    /// As a number, for languages that have no such types. Never 0.
+    #[must_use]
+    pub const fn to_bits(self) -> u64 {
+        (self.generation as u64) << 32 | self.slot as u64
+    }
+
+    /// From the number that [`TimerKey::to_bits`] gave. `None` if no key has this number.
+    #[must_use]
+    pub const fn from_bits(bits: u64) -> Option<TimerKey> {
+        let key = TimerKey { slot: bits as u32, generation: (bits >> 32) as u32 };
+        // Those of free slots are even.
+        if key.generation % 2 == 1 { Some(key) } else { None }
+    }
+}
+
 /// A time before which no timer is due.
 #[derive(Clone, Copy)]
 struct Bound {

@@ -402,3 +402,15 @@ fn random_calls_do_what_a_sorted_map_does() {
         }
     }
 }
+
+#[test]
+fn a_key_is_found_again_by_its_number_and_other_numbers_are_none() {
+    let mut wheel = Wheel::new(usize::MAX);
+    let key = wheel.arm(Duration::from_secs(1), 7).unwrap();
+    assert_ne!(key.to_bits(), 0);
+    assert_eq!(TimerKey::from_bits(key.to_bits()), Some(key));
+    assert_eq!(wheel.cancel(key), Some(7));
+    // The generation of the slot as it is now that it is free.
+    assert_eq!(TimerKey::from_bits(key.to_bits() + (1 << 32)), None);
+    assert_eq!(TimerKey::from_bits(0), None);
+}

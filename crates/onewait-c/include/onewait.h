@@ -1,0 +1,308 @@
+/*
+ * onewait.h - one wait for everything that a program waits for: sockets, files, timers, signals, children, its own
+ * events and channels.
+ *
+ *     cc program.c -I include -L target/release -lonewait
+ *
+ *     ow_reactor *reactor = ow_reactor_create(NULL);
+ *     ow_queue *queue = ow_queue_create(0);
+ *     ow_add_fd(reactor, listener, EPOLLIN, LISTENER);
+ *     ow_add(reactor, ow_queue_source(queue), EPOLLIN, COMPLETIONS);
+ *     ow_timer_arm(reactor, 1000000000, TICK, NULL);
+ *     for (;;) {
+ *         struct ow_ready ready[64];
+ *         int count = ow_reactor_wait(reactor, ready, 64, -1);
+ *         for (int i = 0; i < count; i++)
+ *             switch (ready[i].token) { ... }
+ *     }
+ *
+ * examples/echo.c, beside this directory, is a server with all of it. What holds for all functions:
+ *
+ * Results. A function that returns a pointer gives NULL if it fails; the others give 0 or a count, or -1 if they fail. Then
+ * errno says why; it means nothing otherwise. A null handle, or a null pointer where none is allowed, is EINVAL. ENOMEM,
+ * EMFILE and ENFILE can come from every function that makes or adds something.
+ *
+ * Times are in nanoseconds. A timeout is the most that a call waits: -1 (or any negative one) for ever, 0 not at all. No
+ * wait ends early, but for what it says itself.
+ *
+ * Tokens are 64 bits of yours, and come back as they were given. A pointer fits: (uint64_t)(uintptr_t)pointer; for
+ * instance to a structure with a function to call.
+ *
+ * Handles are yours until you destroy them, which is when nobody uses them any more. Destroying NULL does nothing. What is
+ * destroyed while a reactor watches it leaves that reactor, silently, as a descriptor does that is closed. They can be
+ * destroyed in any order.
+ *
+ * Threads. Everything may be called from any thread at any time, by several at once too, with one exception: a reactor's
+ * wait and its timers belong to one thread at a time (EBUSY).
+ *
+ * Signal handlers may call ow_wake, and nothing else. No function is a cancellation point, or raises a signal.
+ *
+ * fork(2). A child makes handles of its own, and these work. Of those that it inherits: a queue refuses everything with
+ * ECHILD, and what is in flight ends in the parent only; with a reactor it shares the descriptors that are watched, as
+ * with an epoll(7), and has timers, events and channels as copies. It may destroy all of them, without effect on its
+ * parent, and need not. But if another thread was inside a function of this library at that moment, or requests were in
+ * flight, it leaves inherited handles alone. Children of vfork(2) call nothing here. Descriptors that the library has made
+ * are closed by exec.
+ */
+#ifndef ONEWAIT_H
+#define ONEWAIT_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- version --------------------------------------------------------------------------------------------------- */
+
+#define OW_VERSION_MAJOR 0
+#define OW_VERSION_MINOR 1
+#define OW_VERSION_PATCH 0
+#define OW_VERSION (OW_VERSION_MAJOR * 1000000 + OW_VERSION_MINOR * 1000 + OW_VERSION_PATCH)
+
+/* The version of the library that runs, in the form of OW_VERSION. */
+int ow_version(void);
+
+/* ---- reactor --------------------------------------------------------------------------------------------------- */
+
+/* Waits for all that it watches. */
+typedef struct ow_reactor ow_reactor;
+
+/* What a wait reports: an item that is ready. */
+struct ow_ready {
+    uint64_t token;
+    uint32_t events; /* as struct epoll_event has them; of a timer EPOLLIN */
+    uint32_t reserved;
+};
+
+/* How a reactor is to be. Set everything to 0, then size, then what you want. */
+struct ow_reactor_options {
+    size_t size;      /* sizeof(struct ow_reactor_options) */
+    uint32_t flags;   /* OW_EMBEDDABLE, OW_REFUSE_FILES */
+    uint32_t timers;  /* the most timers that can be armed at a time; 0: as many as memory holds */
+    uint64_t spin_ns; /* look for events for up to so long before sleeping: an answer that comes meanwhile finds the
+                         thread awake, at the price of as much processor time */
+};
+
+/* Other loops can poll the reactor: see ow_reactor_descriptor. */
+#define OW_EMBEDDABLE 1
+/* Files without a poll of their own, such as regular ones, are refused with EPERM, as epoll_ctl(2) does. Otherwise they are
+ * always ready, as poll(2) says. */
+#define OW_REFUSE_FILES 2
+
+/* A reactor that watches nothing yet. NULL for the usual options. EINVAL for options that this version does not know. */
+ow_reactor *ow_reactor_create(const struct ow_reactor_options *options);
+
+/* What it watched goes on without it. */
+void ow_reactor_destroy(ow_reactor *reactor);
+
+/* Waits until there is something to report, and returns how many of the max places it has filled. 0: the time is over, or
+ * ow_wake was used. Timers come first, then sources of the process, then descriptors; each kind gets a part of the room in
+ * each turn, however much another has. While there is something to report, a reactor that watches no descriptor makes no
+ * system call.
+ * EINTR: a signal was handled, and there is nothing to report. EINVAL: max is not positive. EBUSY: another thread waits. */
+int ow_reactor_wait(ow_reactor *reactor, struct ow_ready *ready, int max, int64_t timeout_ns);
+
+/* Ends a wait without an event, or the next one that would sleep. From any thread, and from signal handlers; errno is left
+ * alone. While the reactor is at work this is no system call, and several such wake-ups are one. */
+int ow_wake(ow_reactor *reactor);
+
+/* A descriptor that is readable when a wait would report something, for poll(2) and all loops that are made of it. Whoever
+ * finds it readable calls ow_reactor_wait with a timeout of 0 until that returns 0. It is the reactor's: do not close it.
+ * EINVAL unless the reactor is OW_EMBEDDABLE. */
+int ow_reactor_descriptor(ow_reactor *reactor);
+
+/* ---- what it watches ------------------------------------------------------------------------------------------- */
+
+/* Descriptors, as epoll_ctl(2) has it: events are EPOLLIN, EPOLLOUT, ... with EPOLLET, EPOLLONESHOT, EPOLLEXCLUSIVE; the
+ * item belongs to the open file and this number; the errors are EEXIST, ENOENT, EBADF, EINVAL, ELOOP, ENOSPC, EPERM.
+ * Sockets, pipes, terminals, inotify(7), timerfd_create(2), and whatever else can be polled. */
+int ow_add_fd(ow_reactor *reactor, int fd, uint32_t events, uint64_t token);
+/* A new interest and token; something that is ready is reported (again), so that a oneshot is armed again. */
+int ow_modify_fd(ow_reactor *reactor, int fd, uint32_t events, uint64_t token);
+int ow_delete_fd(ow_reactor *reactor, int fd);
+
+/* Whatever else becomes ready: the events, ends of channels, queues, signals and children below have one. It belongs to
+ * what it was asked of, and ends with it. */
+typedef struct ow_source ow_source;
+
+/* The same for sources, with the same rules of level, edge, oneshot and exclusive, and the same errors. */
+int ow_add(ow_reactor *reactor, ow_source *source, uint32_t events, uint64_t token);
+int ow_modify(ow_reactor *reactor, ow_source *source, uint32_t events, uint64_t token);
+int ow_delete(ow_reactor *reactor, ow_source *source);
+
+/* ---- timers ---------------------------------------------------------------------------------------------------- */
+
+/* Arms a timer: in so many nanoseconds, a wait reports its token, once. It gets a key, to end it by; NULL if you will not.
+ * No system call, unless the reactor is OW_EMBEDDABLE; tens of nanoseconds, also with a million armed.
+ * EAGAIN: as many are armed as may be. EBUSY: another thread waits. */
+int ow_timer_arm(ow_reactor *reactor, uint64_t time_ns, uint64_t token, uint64_t *key);
+/* The same, for a moment on CLOCK_MONOTONIC. One that has passed is reported by the next wait. */
+int ow_timer_arm_at(ow_reactor *reactor, uint64_t deadline_ns, uint64_t token, uint64_t *key);
+
+/* Gives a timer another time, and another key. ENOENT: it was reported, or ended, before. EBUSY. */
+int ow_timer_rearm(ow_reactor *reactor, uint64_t *key, uint64_t time_ns);
+int ow_timer_rearm_at(ow_reactor *reactor, uint64_t *key, uint64_t deadline_ns);
+
+/* Ends a timer before its time: no wait reports it any more. token gets its token, unless it is NULL. ENOENT, EBUSY. */
+int ow_timer_cancel(ow_reactor *reactor, uint64_t key, uint64_t *token);
+
+/* ---- events ---------------------------------------------------------------------------------------------------- */
+
+/* A counter that is ready to be read while it is not 0: an eventfd(2) without a descriptor and without system calls. */
+typedef struct ow_event ow_event;
+
+/* A read takes 1, and not the whole count. */
+#define OW_SEMAPHORE 1
+
+/* flags: 0 or OW_SEMAPHORE. EINVAL for other flags, and for UINT64_MAX. */
+ow_event *ow_event_create(uint64_t initial, uint32_t flags);
+void ow_event_destroy(ow_event *event);
+
+/* EPOLLIN while the count is not 0, and each write is an edge; EPOLLOUT while 1 can be added, and each read is an edge. */
+ow_source *ow_event_source(ow_event *event);
+
+/* Adds to the count. EAGAIN: it would go beyond UINT64_MAX - 1. EINVAL for UINT64_MAX. Does not wait. */
+int ow_event_write(ow_event *event, uint64_t number);
+
+/* Takes the count, or 1 of it. EAGAIN: it is 0. Does not wait. */
+int ow_event_read(ow_event *event, uint64_t *number);
+
+/* ---- channels of bytes ----------------------------------------------------------------------------------------- */
+
+/* Bytes from one end to the other, with the rules of a pipe(7) and of its 64 KiB, without descriptors and without system
+ * calls. Both ends may be used by any threads. Nothing waits; nothing raises SIGPIPE. */
+typedef struct ow_reader ow_reader;
+typedef struct ow_writer ow_writer;
+
+int ow_channel_create(ow_reader **reader, ow_writer **writer);
+void ow_reader_destroy(ow_reader *reader);
+void ow_writer_destroy(ow_writer *writer);
+
+/* EPOLLIN while there are bytes, and each write is an edge; EPOLLHUP once the writer is gone. */
+ow_source *ow_reader_source(ow_reader *reader);
+/* EPOLLOUT while there is room for 4096 bytes, and an edge when there is again; EPOLLERR once the reader is gone. */
+ow_source *ow_writer_source(ow_writer *writer);
+
+/* Takes up to length bytes, and returns how many. 0: the writer is gone, and nothing is left (or length is 0). EAGAIN:
+ * there is nothing yet. */
+ssize_t ow_reader_read(ow_reader *reader, void *buffer, size_t length);
+
+/* Puts in as many bytes as there is room for, and returns how many; up to 4096 all or nothing, and in one piece. EAGAIN:
+ * there is no room. EPIPE: the reader is gone. */
+ssize_t ow_writer_write(ow_writer *writer, const void *buffer, size_t length);
+
+/* ---- signals and children -------------------------------------------------------------------------------------- */
+
+/* Signals that are read, instead of interrupting a thread: a signalfd(2). */
+typedef struct ow_signals ow_signals;
+
+/* One signal that came, or several of the same number that came before the first was read. */
+struct ow_signal {
+    int32_t number; /* SIGTERM, ... */
+    int32_t code;   /* why it was sent: si_code of sigaction(2) */
+    uint32_t pid;   /* who sent it, or the child that it is about; 0: the kernel */
+    uint32_t uid;
+    int32_t status; /* of SIGCHLD: the exit status, or the signal that ended, stopped or continued the child */
+    uint32_t reserved[3];
+};
+
+/* Blocks these signals in the calling thread, and reads them from now on. Call it before there are other threads, which
+ * then have them blocked, too: a thread that has not is interrupted by them. They stay blocked after the end.
+ * EINVAL for a number that is none, and for SIGKILL and SIGSTOP. */
+ow_signals *ow_signals_create(const int *numbers, size_t count);
+void ow_signals_destroy(ow_signals *signals);
+
+/* EPOLLIN while one of them is pending, for the process or for the thread that waits. */
+ow_source *ow_signals_source(ow_signals *signals);
+
+/* Takes the next one. EAGAIN: none is pending. Does not wait. */
+int ow_signals_read(ow_signals *signals, struct ow_signal *signal);
+
+/* A child process, by a pidfd_open(2). Without SIGCHLD. */
+typedef struct ow_child ow_child;
+
+/* ESRCH: there is no such process. ENOSYS before Linux 5.3. */
+ow_child *ow_child_create(pid_t pid);
+/* Neither ends the process nor waits for it. */
+void ow_child_destroy(ow_child *child);
+
+/* EPOLLIN once it has ended: waitpid(2) does not wait then. */
+ow_source *ow_child_source(ow_child *child);
+
+/* ---- asynchronous input and output ----------------------------------------------------------------------------- */
+
+/* Takes requests, carries them out (by io_uring, or where that is refused by epoll, threads and native AIO; ONEWAIT_DRIVER
+ * asks for one of these), and keeps their completions until they are reaped. It has a thread and some descriptors of its
+ * own: a program needs one queue, or a few. */
+typedef struct ow_queue ow_queue;
+
+struct ow_completion {
+    uint64_t token;
+    int64_t result; /* bytes transferred, poll(2)'s events, or 0; or an error as -errno */
+};
+
+/* A queue for up to limit requests at a time, those included that have ended and were not reaped; 0: the most, 262144.
+ * EAGAIN: no thread can be made. EINVAL: ONEWAIT_DRIVER names no driver. If it names one that the system refuses, the
+ * reason for that. */
+ow_queue *ow_queue_create(size_t limit);
+
+/* Cancels what can be cancelled, and waits for what the kernel is in the middle of, as long as the disk takes. After this
+ * no buffer is in use. Writes that had not begun are lost: reap what matters. */
+void ow_queue_destroy(ow_queue *queue);
+
+/* EPOLLIN while there are completions to reap; each one is an edge. */
+ow_source *ow_queue_source(ow_queue *queue);
+
+/* Requests. Each is on its way, or has ended, when the call returns, and has one completion, with its token. What it is
+ * refused for by the system (EBADF, EFAULT, EIO, ENOSPC, ...) is in its completion.
+ *
+ * The buffer has to be valid, and is not to be touched if it is read into, until the completion was reaped or the queue was
+ * destroyed; and the descriptor is to be open for as long. A list of vectors is copied.
+ *
+ * request gets the number to cancel by, or 0 if the request has ended already; NULL if you will not.
+ *
+ * Requests are carried out in no order, but: ow_fsync and ow_fdatasync cover all writes to the file that were submitted to
+ * this queue before them; on pipes, sockets, terminals and files with O_APPEND, requests keep their order. A transfer can
+ * be short, as read(2)'s and write(2)'s can. Offsets are in bytes, and mean nothing where there are no positions. On a
+ * descriptor with O_NONBLOCK that is not ready, a transfer ends with EAGAIN.
+ *
+ * EAGAIN: the queue is full, or the system is short of something. EINVAL: a length beyond SSIZE_MAX, a count of vectors
+ * below 0 or above 1024. ECHILD: the queue is inherited. */
+int ow_read(ow_queue *queue, int fd, void *buffer, size_t length, int64_t offset, uint64_t token, uint64_t *request);
+int ow_write(ow_queue *queue, int fd, const void *buffer, size_t length, int64_t offset, uint64_t token,
+             uint64_t *request);
+int ow_readv(ow_queue *queue, int fd, const struct iovec *vectors, int count, int64_t offset, uint64_t token,
+             uint64_t *request);
+int ow_writev(ow_queue *queue, int fd, const struct iovec *vectors, int count, int64_t offset, uint64_t token,
+              uint64_t *request);
+int ow_fsync(ow_queue *queue, int fd, uint64_t token, uint64_t *request);
+int ow_fdatasync(ow_queue *queue, int fd, uint64_t token, uint64_t *request);
+/* Waits, once, for one of these events of poll(2): POLLIN, POLLOUT, ... */
+int ow_poll(ow_queue *queue, int fd, uint16_t events, uint64_t token, uint64_t *request);
+
+/* What ow_cancel returns, with the numbers of aio_cancel(3). */
+#define OW_CANCELED 0
+#define OW_NOT_CANCELED 1
+#define OW_ALL_DONE 2
+
+/* Cancels a request of this queue, and returns when it is decided: OW_CANCELED, its completion has -ECANCELED, and is there;
+ * OW_NOT_CANCELED, it goes on (the disk is at it, say); OW_ALL_DONE, it has ended before. ECHILD. */
+int ow_cancel(ow_queue *queue, uint64_t request);
+
+/* Takes up to max completions, in the order in which the requests ended, and returns how many. If there are none, waits for
+ * one. 0: the time is over. A signal does not end it. EINVAL: max is not positive. ECHILD. */
+int ow_reap(ow_queue *queue, struct ow_completion *completions, int max, int64_t timeout_ns);
+
+/* How many requests are in flight or were not reaped. ECHILD. */
+int ow_queue_outstanding(ow_queue *queue);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,207 @@
+//! Stopping, closing, dropping, forking.
+
+use crate::common::in_child;
+use crate::{Loop, error};
+use onewait::{DriverKind, Errno};
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, AsRawFd};
+use std::thread;
+
+const CANCELED: Option<Errno> = Some(Errno::CANCELED);
+
+#[test]
+fn stopping_has_a_last_completion_and_loses_nothing() {
+    let mut all = Loop::new();
+    let (socket, mut theirs) = all.pair();
+    for round in 0..3 {
+        all.sockets().receive(socket, round).unwrap();
+        all.sockets().stop(socket).unwrap();
+        let done = all.next();
+        assert_eq!((done.token, error(&done), done.is_last), (round, CANCELED, true));
+        theirs.write_all(b"later").unwrap();
+        assert!(all.is_quiet());
+        all.sockets().receive(socket, 10).unwrap();
+        assert_eq!(&all.received().1[..], b"later");
+        all.sockets().stop(socket).unwrap();
+        assert_eq!(error(&all.next()), CANCELED);
+    }
+    // Nothing to stop.
+    all.sockets().stop(socket).unwrap();
+    assert!(all.is_quiet());
+}
+
+#[test]
+fn stopping_a_listener_leaves_connections_to_others() {
+    let mut all = Loop::new();
+    let (listener, port) = all.listener();
+    all.sockets().accept(listener, 1).unwrap();
+    all.sockets().stop(listener).unwrap();
+    assert_eq!(error(&all.next()), CANCELED);
+    let _client = crate::client(port);
+    assert!(all.is_quiet());
+    all.sockets().accept(listener, 2).unwrap();
+    all.accepted();
+}
+
+#[test]
+fn closing_cancels_what_is_in_flight_and_gives_all_bytes_back() {
+    let mut all = Loop::new();
+    let (socket, mut theirs) = all.pair();
+    all.sockets().receive(socket, 1).unwrap();
+    // The first fills the socket, the others wait.
+    for token in 2..6 {
+        all.sockets().send(socket, vec![7; 8 << 20], token).unwrap();
+    }
+    all.sockets().close(socket).unwrap();
+    assert_eq!(all.sockets().close(socket), Err(Errno::BADF));
+    assert_eq!(all.sockets().receive(socket, 9), Err(Errno::BADF));
+    assert_eq!(all.sockets().send(socket, b"x", 9).unwrap_err().errno, Errno::BADF);
+    assert!(all.sockets().descriptor(socket).is_none());
+    let mut tokens: Vec<_> = (0..5)
+        .map(|_| {
+            let done = all.next();
+            assert_eq!((error(&done), done.is_last, done.socket), (CANCELED, true, socket));
+            done.token
+        })
+        .collect();
+    tokens.sort_unstable();
+    assert_eq!(tokens, [1, 2, 3, 4, 5]);
+    assert!(all.sockets().is_empty());
+    // The other side gets what was sent, and the end.
+    theirs.read_to_end(&mut Vec::new()).unwrap();
+    assert!(all.is_quiet());
+}
+
+#[test]
+fn a_socket_that_does_nothing_is_closed_at_once() {
+    let mut all = Loop::new();
+    for _ in 0..3 {
+        let (socket, mut theirs) = all.pair();
+        all.sockets().close(socket).unwrap();
+        assert!(all.sockets().is_empty());
+        assert_eq!(theirs.read(&mut [0; 8]).unwrap(), 0);
+    }
+    assert!(all.is_quiet());
+}
+
+#[test]
+fn a_name_of_a_closed_socket_is_not_that_of_the_next() {
+    let mut all = Loop::new();
+    let (first, _theirs) = all.pair();
+    all.sockets().close(first).unwrap();
+    let (second, mut theirs) = all.pair();
+    assert_ne!(first, second);
+    assert_eq!(all.sockets().receive(first, 1), Err(Errno::BADF));
+    all.sockets().receive(second, 2).unwrap();
+    theirs.write_all(b"x").unwrap();
+    assert_eq!(all.next().token, 2);
+}
+
+#[test]
+fn a_closed_socket_is_silent_though_others_have_its_file() {
+    let mut all = Loop::new();
+    let (socket, mut theirs) = all.pair();
+    let copy = all.sockets().descriptor(socket).unwrap().as_fd().try_clone_to_owned().unwrap();
+    all.sockets().receive(socket, 1).unwrap();
+    all.sockets().close(socket).unwrap();
+    assert_eq!(error(&all.next()), CANCELED);
+    let (other, _theirs) = all.pair();
+    all.sockets().receive(other, 2).unwrap();
+    theirs.write_all(b"for the copy").unwrap();
+    assert!(all.is_quiet());
+    let mut copy = std::os::unix::net::UnixStream::from(copy);
+    copy.set_nonblocking(false).unwrap();
+    let mut bytes = [0; 12];
+    copy.read_exact(&mut bytes).unwrap();
+    assert_eq!(&bytes, b"for the copy");
+}
+
+#[test]
+fn dropping_the_reactor_closes_all_sockets() {
+    let mut theirs = Vec::new();
+    {
+        let mut all = Loop::new();
+        let (listener, port) = all.listener();
+        all.sockets().accept(listener, 0).unwrap();
+        theirs.push(std::os::unix::net::UnixStream::pair().unwrap().0);
+        for _ in 0..20 {
+            let (socket, other) = all.pair();
+            all.sockets().receive(socket, 1).unwrap();
+            all.sockets().send(socket, vec![0; 4 << 20], 1).unwrap();
+            theirs.push(other);
+        }
+        let _client = crate::client(port);
+        let _ = all.reactor.wait(&mut [Default::default()], crate::NOW);
+    }
+    for mut stream in theirs {
+        stream.read_to_end(&mut Vec::new()).unwrap();
+    }
+}
+
+#[test]
+fn no_descriptor_is_left_behind() {
+    in_child("ends::no_descriptor_is_left_behind", &[], || {
+        let count = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+        let before = count();
+        for _ in 0..5 {
+            let mut all = Loop::new();
+            let (listener, port) = all.listener();
+            all.sockets().accept(listener, 0).unwrap();
+            let clients: Vec<_> = (0..40).map(|_| crate::client(port)).collect();
+            // Some are accepted, some are on their way.
+            for _ in 0..20 {
+                let socket = all.accepted();
+                all.sockets().receive(socket, 0).unwrap();
+            }
+            drop(all);
+            drop(clients);
+        }
+        assert_eq!(count(), before);
+    });
+}
+
+#[test]
+fn the_sockets_are_the_parents() {
+    let mut all = Loop::new();
+    let (socket, mut theirs) = all.pair();
+    all.sockets().receive(socket, 1).unwrap();
+    // SAFETY: the child makes system calls and allocates, which the C library allows; it ends by `_exit`.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0);
+    if child == 0 {
+        let refused = Errno(libc::ECHILD);
+        let sockets = all.sockets();
+        let code = i32::from(
+            sockets.receive(socket, 2) != Err(refused)
+                || sockets.send(socket, b"x", 2).unwrap_err().errno != refused
+                || sockets.close(socket) != Err(refused)
+                || all.reactor.wait(&mut [Default::default()], crate::NOW).map(drop) != Err(refused),
+        );
+        drop(all);
+        // SAFETY: no preconditions.
+        unsafe { libc::_exit(code) };
+    }
+    let mut status = 0;
+    // SAFETY: the status is valid for writing.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    assert_eq!(status, 0);
+    theirs.write_all(b"still here").unwrap();
+    assert_eq!(&all.received().1[..], b"still here");
+}
+
+#[test]
+fn another_thread_is_told_that_a_ring_is_not_its_own() {
+    let mut all = Loop::new();
+    let (socket, mut theirs) = all.pair();
+    all.sockets().receive(socket, 1).unwrap();
+    theirs.write_all(b"x").unwrap();
+    let is_ring = all.sockets().driver() == DriverKind::Uring;
+    thread::spawn(move || {
+        let waited = all.reactor.wait(&mut [Default::default(); 4], crate::NOW).map(<[_]>::len);
+        // Its end there leaves the memory that the kernel may write to.
+        if is_ring { assert_eq!(waited, Err(Errno(libc::EEXIST))) } else { assert_eq!(waited, Ok(1)) }
+    })
+    .join()
+    .unwrap();
+    let _ = theirs.as_raw_fd();
+}

@@ -1,0 +1,144 @@
+//! What is bounded.
+
+use crate::common::in_child;
+use crate::{Loop, NOW, client, error};
+use onewait::Errno;
+use onewait::reactor::Reactor;
+use onewait::sockets::SocketOutcome;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::thread;
+use std::time::Duration;
+
+/// A loop with the fewest buffers.
+fn small() -> Loop {
+    Loop::of(Reactor::builder().socket_memory(0))
+}
+
+#[test]
+fn while_all_buffers_are_kept_nothing_is_received_and_nothing_is_lost() {
+    let mut all = small();
+    let pairs: Vec<_> = (0..40).map(|_| all.pair()).collect();
+    for (socket, theirs) in &pairs {
+        all.sockets().receive(*socket, 0).unwrap();
+        { theirs }.write_all(b"x").unwrap();
+    }
+    let mut kept = Vec::new();
+    let mut found = std::collections::HashSet::new();
+    while found.len() < pairs.len() {
+        match all.sockets().take() {
+            Some(done) => {
+                let SocketOutcome::Received(Ok(bytes)) = done.outcome else { panic!("{done:?}") };
+                assert_eq!(&bytes[..], b"x");
+                assert!(found.insert(done.socket));
+                kept.push(bytes);
+                assert!(kept.len() <= 16);
+            }
+            None => {
+                all.reactor.wait(&mut [Default::default(); 4], NOW).unwrap();
+                if kept.len() == 16 {
+                    assert!(all.is_quiet());
+                    kept.truncate(9);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_buffer_that_another_thread_gives_back_wakes_the_loop() {
+    let mut all = small();
+    let pairs: Vec<_> = (0..17).map(|_| all.pair()).collect();
+    for (socket, theirs) in &pairs {
+        all.sockets().receive(*socket, 0).unwrap();
+        { theirs }.write_all(b"x").unwrap();
+    }
+    let mut kept: Vec<_> = (0..16).map(|_| all.received().1).collect();
+    assert!(all.is_quiet());
+    let last = kept.pop();
+    let other = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(50));
+        drop(last);
+    });
+    loop {
+        // Woken, it waits again.
+        if let Some(done) = all.sockets().take() {
+            assert_eq!(error(&done), None);
+            break;
+        }
+        all.reactor.wait(&mut [Default::default(); 4], crate::common::PATIENCE).unwrap();
+    }
+    other.join().unwrap();
+}
+
+#[test]
+fn too_many_sends_are_refused_with_their_bytes() {
+    let mut all = Loop::new();
+    let (socket, mut theirs) = all.pair();
+    let mut count = 0;
+    let refused = loop {
+        match all.sockets().send(socket, vec![1; 64], count) {
+            Ok(()) => count += 1,
+            Err(refused) => break refused,
+        }
+    };
+    assert_eq!((refused.errno, &refused.bytes[..]), (Errno::AGAIN, &[1; 64][..]));
+    assert_eq!(count, 1 << 16);
+    let reader = thread::spawn(move || {
+        let mut bytes = vec![0; 64 << 16];
+        theirs.read_exact(&mut bytes).unwrap();
+        theirs
+    });
+    for token in 0..count {
+        assert_eq!(all.sent().0, token);
+    }
+    reader.join().unwrap();
+    all.sockets().send(socket, b"again", 0).unwrap();
+}
+
+#[test]
+fn without_descriptors_connections_are_shed_and_then_taken_again() {
+    in_child("limits::without_descriptors_connections_are_shed_and_then_taken_again", &[], || {
+        let mut all = Loop::new();
+        let (listener, port) = all.listener();
+        all.sockets().accept(listener, 0).unwrap();
+        let mut clients: Vec<_> = (0..8).map(|_| client(port)).collect();
+        let sockets: Vec<_> = (0..8).map(|_| all.accepted()).collect();
+        // Connections that wait while there are no descriptors.
+        all.sockets().stop(listener).unwrap();
+        assert_eq!(error(&all.next()), Some(Errno::CANCELED));
+        clients.extend((0..5).map(|_| client(port)));
+        let few = libc::rlimit { rlim_cur: 200, rlim_max: 200 };
+        // SAFETY: the structure outlives the call.
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const few) }, 0);
+        let held: Vec<_> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+        all.sockets().accept(listener, 1).unwrap();
+        let done = all.next();
+        assert_eq!((done.token, error(&done), done.is_last), (1, Some(Errno(libc::EMFILE)), false));
+        for client in &mut clients[8..] {
+            // Closed: by an end, or by a reset.
+            assert!(matches!(client.read(&mut [0]), Ok(0) | Err(_)));
+        }
+        // Those that were there before are served.
+        all.sockets().receive(sockets[0], 2).unwrap();
+        clients[0].write_all(b"x").unwrap();
+        let bytes = loop {
+            let done = all.next();
+            match done.outcome {
+                SocketOutcome::Received(Ok(bytes)) => break bytes,
+                SocketOutcome::Accepted(Err(Errno(libc::EMFILE))) => {}
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(&bytes[..], b"x");
+        drop(held);
+        let _late = client(port);
+        loop {
+            match all.next().outcome {
+                SocketOutcome::Accepted(Ok(_)) => break,
+                SocketOutcome::Accepted(Err(Errno(libc::EMFILE))) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    });
+}
