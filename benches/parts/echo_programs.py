@@ -79,10 +79,13 @@ def build(work):
     """The client, all servers by name, and why others are not there."""
     client = compile_c("client", work)
     onewait = cargo("echo_bench", "-p", "onewait", "--example", "echo_bench")
+    completion = cargo("echo_completion", "-p", "onewait", "--example", "echo_completion")
     servers = [
         Server("C epoll", compile_c("epoll", work)),
         Server("onewait", onewait),
         Server("onewait, spinning", (*onewait, str(SPIN_US))),
+        Server("… completion, uring", ("env", "ONEWAIT_DRIVER=uring", *completion)),
+        Server("… completion, epoll", ("env", "ONEWAIT_DRIVER=epoll", *completion)),
     ]
     peers = {
         "mio": lambda: cargo("echo-mio", "--manifest-path", PEERS / "mio" / "Cargo.toml", "--target-dir", own_target()),
