@@ -2,7 +2,7 @@
 //!
 //! Programs assume that low numbers are theirs, some close every number there is, and some put a file of theirs on a number
 //! of their choice. So the engine's descriptors get high numbers, which can change: a face that stands in front of `close`
-//! and `dup2` asks which are ours, and has them moved. (Rings need none of this: see `driver/uring.rs`.)
+//! and `dup2` asks which are ours, and has them moved. (Rings need none of this: see `driver/uring/`.)
 
 use crate::errno::Errno;
 use crate::sys::Descriptor;
