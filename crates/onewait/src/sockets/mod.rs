@@ -243,14 +243,16 @@ impl Sockets {
             return refused(errno, bytes);
         }
         let Common { table, sends, done, .. } = &mut self.common;
-        let Some(slot) = table.named(socket) else { return refused(Errno::BADF, bytes) };
+        if table.named(socket).is_none() {
+            return refused(Errno::BADF, bytes);
+        }
         if sends.len() + done.len() >= MOST_SENDS {
             return refused(Errno::AGAIN, bytes);
         }
-        sends.push(&mut slot.sends, Sending { bytes, sent: 0, token });
+        let sending = Sending { bytes, sent: 0, token };
         match &mut self.driver {
-            Driver::Uring(ring) => ring.send(&mut self.common, socket),
-            Driver::Epoll(epoll) => epoll.send(&mut self.common, socket),
+            Driver::Uring(ring) => ring.send(&mut self.common, socket, sending),
+            Driver::Epoll(epoll) => epoll.send(&mut self.common, socket, sending),
         }
         Ok(())
     }

@@ -101,6 +101,8 @@ pub(super) struct Pool {
     /// The last used is the first to be used again.
     free: Vec<Buffer>,
     home: Arc<Home>,
+    /// Without buffers: its room is for those that are given back next.
+    emptied: Vec<Buffer>,
     /// Of a new buffer, in bytes. Buffers of another size are replaced when they come back.
     size: usize,
     /// How many there are, lent ones included.
@@ -116,7 +118,17 @@ impl Pool {
     /// The waker ends the wait of whoever found no buffer.
     pub(super) fn new(memory: usize, waker: Waker) -> Pool {
         let home = Arc::new(Home { returned: Mutex::default(), is_hungry: AtomicBool::new(false), waker });
-        Pool { free: Vec::new(), home, size: SMALLEST, count: 0, memory, seen: 0, full: 0, longest: 0 }
+        Pool {
+            free: Vec::new(),
+            home,
+            emptied: Vec::new(),
+            size: SMALLEST,
+            count: 0,
+            memory,
+            seen: 0,
+            full: 0,
+            longest: 0,
+        }
     }
 
     /// An empty buffer; `None` while the limit's worth of them is lent.
@@ -146,16 +158,12 @@ impl Pool {
 
     /// Takes back what the program has given back.
     fn collect(&mut self) {
-        let mut returned = std::mem::take(&mut *self.home.returned());
+        let mut returned = std::mem::take(&mut self.emptied);
+        std::mem::swap(&mut *self.home.returned(), &mut returned);
         for buffer in returned.drain(..) {
             self.give(buffer);
         }
-        // Its room, for the next ones.
-        let mut home = self.home.returned();
-        if home.capacity() < returned.capacity() {
-            returned.append(&mut home);
-            *home = returned;
-        }
+        self.emptied = returned;
     }
 
     /// Takes back a buffer that was not lent.

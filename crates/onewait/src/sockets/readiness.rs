@@ -7,6 +7,7 @@
 use super::common::{Common, is_of_one_connection};
 use super::completion::SocketOutcome;
 use super::id::{GENERATION_BITS, Intake, SocketId};
+use super::outgoing::Sending;
 use crate::errno::Errno;
 use crate::sys::{Control, Epoll, socket};
 use std::collections::VecDeque;
@@ -158,9 +159,24 @@ impl Readiness {
         drop(common.table.remove(id.index));
     }
 
-    /// There is a send more.
-    pub(super) fn send(&mut self, common: &mut Common, id: SocketId) {
-        if common.table.at(id).is_some_and(|slot| !slot.is_sending) {
+    /// There is a send more: the first is tried at once, and what the socket does not take then waits in line.
+    #[inline]
+    pub(super) fn send(&mut self, common: &mut Common, id: SocketId, mut sending: Sending) {
+        let Some(slot) = common.table.at(id) else { return };
+        if let (Some(fd), true) = (&slot.fd, slot.sends.is_empty()) {
+            let (length, token) = (sending.bytes.len(), sending.token);
+            match socket::send(fd.as_raw_fd(), &sending.bytes) {
+                Ok(sent) if sent >= length => {
+                    return common.report(id, token, SocketOutcome::Sent(Ok(()), sending.bytes), true);
+                }
+                Ok(sent) => sending.sent = sent,
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(errno) => return common.report(id, token, SocketOutcome::Sent(Err(errno), sending.bytes), true),
+            }
+        }
+        common.sends.push(&mut slot.sends, sending);
+        if !slot.is_sending {
+            // To the point where it has to wait.
             self.send_all(common, id);
         }
     }

@@ -10,6 +10,7 @@
 use super::common::{Common, is_of_one_connection};
 use super::completion::SocketOutcome;
 use super::id::{GENERATION_BITS, Intake, SocketId};
+use super::outgoing::Sending;
 use crate::driver::operation::MAX_LENGTH;
 use crate::driver::uring::buffers::BufferRing;
 use crate::driver::uring::sockets::Staged;
@@ -269,7 +270,15 @@ impl RingSockets {
 
     /// There is a send more.
     #[inline]
-    pub(super) fn send(&mut self, common: &mut Common, id: SocketId) {
+    pub(super) fn send(&mut self, common: &mut Common, id: SocketId, sending: Sending) {
+        let Some(slot) = common.table.at(id) else { return };
+        common.sends.push(&mut slot.sends, sending);
+        self.send_next(common, id);
+    }
+
+    /// The first of the sends goes on its way, unless it is.
+    #[inline]
+    fn send_next(&mut self, common: &mut Common, id: SocketId) {
         let Some(slot) = common.table.at(id) else { return };
         if slot.is_sending || slot.is_closing {
             return;
@@ -316,7 +325,7 @@ impl RingSockets {
             Err(_) if matches!(-result, libc::EINTR | libc::EAGAIN) => {}
             Err(_) => common.end_send(id, Err(Errno(-result))),
         }
-        self.send(common, id);
+        self.send_next(common, id);
         self.close_if_idle(common, id);
     }
 
