@@ -177,7 +177,7 @@ fn a_completion_waits_for_no_more_than_a_turn_of_each_kind() {
             writer.write_all(b"x").unwrap();
             assert_eq!(witness.wait(&mut [Ready::default()], PATIENCE), Ok(1));
             // From now on the reactor knows of it, too.
-            let turns = (1..).find(|_| {
+            let turns = (1..100).find(|_| {
                 let found = always.reactor.wait(&mut events, NOW).unwrap();
                 let is_there = found.iter().any(|ready| ready.token == SOURCE);
                 if found.iter().any(|ready| ready.token == TIMER) {
