@@ -1,9 +1,9 @@
 //! Fairness, counted in turns: nobody who is ready waits for long because others always are.
 
-use crate::common::{pipe, queue};
+use crate::common::{PATIENCE, pipe, queue};
 use crate::{NOW, reactor};
 use eventpoll::sources::{Event, unbounded};
-use eventpoll::{Notifier, Source, Watched};
+use eventpoll::{EventPoll, Notifier, Source, Watched};
 use onewait::reactor::{Events, Interest, Reactor, Ready};
 use onewait::{Aio, Buffer, Choice, CompletionQueue, DriverKind, Request};
 use std::collections::HashMap;
@@ -167,17 +167,17 @@ fn a_completion_waits_for_no_more_than_a_turn_of_each_kind() {
     for (room, most) in [(1, 3), (2, 2), (3, 1), (30, 1)] {
         let mut always = always(0, 100);
         always.reactor.arm_timer_in(Duration::ZERO, TIMER).unwrap();
-        let (queue, (reader, mut writer)) = (queue(), pipe());
+        let (queue, (reader, mut writer), witness) = (queue(), pipe(), EventPoll::new());
+        // Of those who watch a source, the one that was there first is told last (rule 30).
+        witness.add(&queue, Interest::IN | Interest::EDGE, 0).unwrap();
         always.reactor.registry().add(&queue, Interest::IN, SOURCE).unwrap();
         let mut events = vec![Ready::default(); room];
         for _ in 0..30 {
             queue.submit(Request::read(&reader, Buffer::with_capacity(1), 0)).unwrap();
             writer.write_all(b"x").unwrap();
-            while queue.ready() == 0 {
-                always.reactor.wait(&mut events, NOW).unwrap();
-            }
-            // From now on it is there.
-            let turns = (1..).find(|_| {
+            assert_eq!(witness.wait(&mut [Ready::default()], PATIENCE), Ok(1));
+            // From now on the reactor knows of it, too.
+            let turns = (1..100).find(|_| {
                 let found = always.reactor.wait(&mut events, NOW).unwrap();
                 let is_there = found.iter().any(|ready| ready.token == SOURCE);
                 if found.iter().any(|ready| ready.token == TIMER) {
