@@ -131,6 +131,10 @@ fn accept(
     listener: &mut TcpListener,
     _: Events,
 ) -> io::Result<Next> {
+    // Another thread may have had its number for a moment.
+    if server.spare.is_none() {
+        server.spare = File::open("/dev/null").ok();
+    }
     match listener.accept() {
         Ok((stream, peer)) => {
             stream.set_nonblocking(true)?;

@@ -8,7 +8,7 @@ use super::doorbell::Doorbell;
 use super::sources::Sources;
 use crate::errno::Errno;
 use crate::sys::{Control, Epoll, FileId, file_id};
-use eventpoll::{Events, Interest, Ready, Source, Watched};
+use eventpoll::{Events, Interest, Ready, Ring, Source, Watched};
 use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::process;
@@ -130,7 +130,7 @@ impl Descriptors {
         }
         let urgent = Epoll::new()?;
         let number = urgent.as_fd().as_raw_fd();
-        self.add_own(number, URGENT)?;
+        self.add_own(number, PLACE)?;
         Ok(self.urgent.get_or_init(|| urgent))
     }
 
@@ -182,7 +182,10 @@ impl Descriptors {
                 if let Some(files) = files {
                     files.forget(number);
                 }
-                self.any.store(true, Ordering::Relaxed);
+                // Who sleeps may sleep elsewhere, since there was none (`Sockets::sleep`).
+                if !self.any.load(Ordering::Relaxed) && !self.any.swap(true, Ordering::SeqCst) {
+                    self.doorbell.ring();
+                }
                 Ok(())
             }
             (Err(Errno(libc::EPERM)), Some(files)) => {
@@ -275,8 +278,8 @@ impl Descriptors {
             }
             let is_full = count == buffer.len();
             // The reactor's own took all of the room: there may be more behind them. Places are there again.
-            if stored > 0 || !is_full || seen_before & PLACE != 0 {
-                let may_be_urgent = self.any_urgent() && (is_full || seen & URGENT == URGENT);
+            if stored > 0 || !is_full || seen_before & IS_PLACE != 0 {
+                let may_be_urgent = self.any_urgent() && (is_full || seen & IS_PLACE != 0);
                 return Ok(Found { count: stored, may_be_urgent });
             }
             timeout = Some(Duration::ZERO);
@@ -352,10 +355,11 @@ fn has(epoll: &Epoll, number: RawFd, token: u64) -> bool {
 
 /// An edge.
 const EDGES: u32 = (libc::EPOLLIN | libc::EPOLLET) as u32;
-/// An epoll of the reactor's own, by level: that it was seen is not all that there is to it. Only an epoll says this.
-const PLACE: u32 = libc::EPOLLRDNORM as u32;
-/// The one of those that are urgent, which says this, too.
-const URGENT: u32 = PLACE | libc::EPOLLIN as u32;
+/// An epoll of the reactor's own, by level: that it was seen is not all that there is to it. It wakes those alone who watch
+/// for EPOLLIN, though it says more than that.
+const PLACE: u32 = (libc::EPOLLIN | libc::EPOLLRDNORM) as u32;
+/// Of the reactor's own only an epoll says this.
+const IS_PLACE: u32 = libc::EPOLLRDNORM as u32;
 /// Nothing but what is always watched, once.
 const PROBE: u32 = (libc::EPOLLET | libc::EPOLLONESHOT) as u32;
 /// Events that are taken from the kernel at a time.

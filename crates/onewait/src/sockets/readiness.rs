@@ -223,6 +223,7 @@ impl Readiness {
         match socket::accept(fd) {
             Ok(connection) => {
                 let accepted = self.attach(common, connection);
+                common.spare.refill();
                 common.bring(id, SocketOutcome::Accepted(accepted), false);
             }
             Err(Errno::AGAIN) => return common.quiet(id),

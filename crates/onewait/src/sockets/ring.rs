@@ -372,6 +372,7 @@ impl RingSockets {
                 // SAFETY: just made by the kernel, owned by nobody else.
                 let fd = unsafe { OwnedFd::from_raw_fd(result) };
                 let accepted = common.insert(fd);
+                common.spare.refill();
                 common.bring(id, SocketOutcome::Accepted(accepted), false)
             }
             errno @ Errno(libc::EMFILE | libc::ENFILE) => {

@@ -8,9 +8,12 @@ use crate::errno::Errno;
 use crate::sys::socket;
 use std::fs::File;
 use std::os::fd::RawFd;
+use std::thread;
 
 /// At most so many connections are closed at a time.
 const MOST: usize = 64;
+/// Another thread may take the descriptor's number for a moment: so often it is asked for again.
+const ATTEMPTS: u32 = 100;
 
 /// The descriptor in reserve.
 #[derive(Debug)]
@@ -19,6 +22,14 @@ pub(super) struct Spare(Option<File>);
 impl Spare {
     pub(super) fn new() -> Spare {
         Spare(File::open("/dev/null").ok())
+    }
+
+    /// After a connection was accepted: it may be the one that has the reserve's number.
+    #[inline]
+    pub(super) fn refill(&mut self) {
+        if self.0.is_none() {
+            *self = Spare::new();
+        }
     }
 
     /// Closes connections that wait. False if that was not possible.
@@ -33,7 +44,13 @@ impl Spare {
                 Err(_) => break,
             }
         }
-        *self = Spare::new();
+        for _ in 0..ATTEMPTS {
+            *self = Spare::new();
+            if self.0.is_some() {
+                break;
+            }
+            thread::yield_now();
+        }
         true
     }
 }

@@ -63,6 +63,18 @@ fn whatever_comes_ends_the_sleep() {
 }
 
 #[test]
+fn a_first_descriptor_that_another_thread_adds_wakes_who_sleeps() {
+    let mut all = Loop::new();
+    let (socket, _theirs) = all.pair();
+    all.sockets().receive(socket, 1).unwrap();
+    let registry = all.reactor.registry().clone();
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    writer.write_all(b"x").unwrap();
+    let found = reported_after(&mut all.reactor, || registry.add(&reader, Interest::IN, 5).unwrap());
+    assert_eq!(found, [(5, Events::IN)]);
+}
+
+#[test]
 fn the_token_is_of_ones_choice() {
     let mut all = Loop::of(Reactor::builder().sockets_token(42));
     let (socket, mut theirs) = all.pair();
