@@ -17,12 +17,18 @@
 //! sleeps in the kernel's epoll, until the first timer at most. Whoever notifies a source meanwhile rings the doorbell
 //! (`doorbell.rs`); while the thread is at work, nobody does.
 //!
+//! # Sockets by completion
+//! [`Reactor::sockets`] are done things with rather than watched ([`crate::sockets`]). Where they are on io_uring, the thread
+//! sleeps in their ring, which watches the epoll by a poll; otherwise in an epoll of theirs, or in both at once
+//! (`turn/sockets.rs`). That they have something is one event.
+//!
 //! # Two classes
 //! What must not wait behind a crowd, such as the signal to stop or a channel of commands, is watched by
 //! [`Registry::add_urgent`], and comes first in each turn (`turn/urgent.rs`). It has half of the room: so what is always
 //! ready, urgent or not, keeps nobody waiting but those of its own class. Who uses no urgent class pays nothing for it.
 
 mod bells;
+mod builder;
 mod class;
 mod descriptors;
 mod dispatcher;
@@ -38,12 +44,13 @@ mod turn;
 mod watchable;
 mod wheel;
 
+pub use builder::ReactorBuilder;
 pub use dispatcher::{Dispatcher, HandlerId, Next, TimerId};
 pub use poller::{PollEntry, Poller, Selected};
 pub use registry::Registry;
 pub use shared_spin::{Look, SharedSpin};
 pub use spin_time::{NoSpinTime, SPIN_VARIABLE, SpinTime};
-pub use turn::{Reactor, ReactorBuilder, TimerKey};
+pub use turn::{Reactor, TimerKey};
 pub use watchable::{Fd, InProcess, Target, Watchable};
 
 pub use eventpoll::{Events, Interest, Ready, Waker};

@@ -1,22 +1,23 @@
 //! The reactor's wait: what a turn takes from whom, and when the thread sleeps.
 
 use super::bells::Bells;
+use super::builder::ReactorBuilder;
 use super::class::Class;
 use super::embedded::Embedded;
 use super::registry::{Registry, Shared};
 use super::sources::Sources;
 use super::spin::Spin;
 use super::wheel::Wheel;
-use crate::driver::Choice;
 use crate::errno::Errno;
-use crate::sockets::{Setting, Slept, Sockets};
+use crate::sockets::Sockets;
 use eventpoll::{Armed, Events, Ready, Ring};
 use std::fmt;
 use std::hint;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+mod sockets;
 mod urgent;
 
 pub use super::wheel::TimerKey;
@@ -46,122 +47,33 @@ pub struct Reactor {
     how: ReactorBuilder,
 }
 
-/// How a reactor is to be. From [`Reactor::builder`].
-#[derive(Clone, Copy, Debug)]
-pub struct ReactorBuilder {
-    spin: Duration,
-    refuses_files: bool,
-    timers: usize,
-    embeddable: bool,
-    sockets_token: u64,
-    socket_memory: usize,
-    choice: Option<Choice>,
-}
-
-impl ReactorBuilder {
-    /// Looks for events for up to `most` before it sleeps, and for less where that is of no use. Zero, which is the default,
-    /// sleeps at once. An answer that comes meanwhile finds the thread awake: that is worth 50 microseconds where a
-    /// processor has little else to do, and costs as much of it.
-    #[must_use]
-    pub fn spin(mut self, most: Duration) -> Self {
-        self.spin = most;
-        self
-    }
-
-    /// Refuses files without a poll of their own with EPERM, as `epoll_ctl(2)` does. Otherwise they are always ready, as
-    /// `poll(2)` says.
-    #[must_use]
-    pub fn refuse_files(mut self) -> Self {
-        self.refuses_files = true;
-        self
-    }
-
-    /// How many timers can be armed at a time; otherwise as many as memory holds, up to 2³² − 2.
-    #[must_use]
-    pub fn timers(mut self, limit: usize) -> Self {
-        self.timers = limit;
-        self
-    }
-
-    /// Lets other loops poll the reactor: it has a [descriptor](Reactor::descriptor), which takes a timerfd more, and system
-    /// calls when sources or timers are ready and nobody waits.
-    #[must_use]
-    pub fn embeddable(mut self) -> Self {
-        self.embeddable = true;
-        self
-    }
-
-    /// What a wait reports, with [`Events::IN`], when there are completions of [`sockets`](Reactor::sockets) to be taken;
-    /// otherwise it is [`Reactor::SOCKETS`].
-    #[must_use]
-    pub fn sockets_token(mut self, token: u64) -> Self {
-        self.sockets_token = token;
-        self
-    }
-
-    /// How many bytes the buffers that sockets receive into may have, all together; otherwise 4 MiB. They are made as they
-    /// are needed. While all are with the program, nothing is received.
-    #[must_use]
-    pub fn socket_memory(mut self, bytes: usize) -> Self {
-        self.socket_memory = bytes;
-        self
-    }
-
-    /// Which driver sockets are to have; otherwise the best that the system allows, or what the environment variable
-    /// `ONEWAIT_DRIVER` asks for.
-    #[must_use]
-    pub fn driver(mut self, choice: Choice) -> Self {
-        self.choice = Some(choice);
-        self
-    }
+impl Reactor {
+    /// The token of [`Reactor::sockets`], unless it is to be another one.
+    pub const SOCKETS: u64 = u64::MAX;
 
     /// # Errors
-    /// EMFILE or ENFILE (it takes two descriptors), ENOMEM, ENOSPC.
-    pub fn build(self) -> Result<Reactor, Errno> {
-        let descriptors = super::descriptors::Descriptors::new(!self.refuses_files)?;
+    /// Those of [`ReactorBuilder::build`].
+    pub(super) fn with(how: ReactorBuilder) -> Result<Reactor, Errno> {
+        let descriptors = super::descriptors::Descriptors::new(!how.refuses_files)?;
         let in_process = Sources::new(Arc::clone(descriptors.doorbell()));
-        let embedded = self.embeddable.then(|| Embedded::new(&descriptors)).transpose()?;
+        let embedded = how.embeddable.then(|| Embedded::new(&descriptors)).transpose()?;
         let shared = Arc::new(Shared { in_process, descriptors });
         let mut reactor = Reactor {
             bell: Bells::new(&shared),
             registry: Registry { shared },
-            timers: Wheel::new(self.timers),
+            timers: Wheel::new(how.timers),
             epoch: Instant::now(),
-            spin: Spin::new(self.spin),
+            spin: Spin::new(how.spin),
             buffer: Vec::new(),
             narrow_turns: 0,
             classes: urgent::Turns::default(),
             embedded,
             sockets: None,
-            how: self,
+            how,
         };
         reactor.leave()?;
         Ok(reactor)
     }
-}
-
-impl ReactorBuilder {
-    fn sockets(&self, registry: &Registry) -> Result<Sockets, Errno> {
-        let choice = match self.choice {
-            Some(choice) => choice,
-            None => Choice::from_environment().map_err(|_| Errno::INVAL)?,
-        };
-        let (descriptors, waker) = (&registry.shared.descriptors, registry.waker());
-        let doorbell = descriptors.doorbell().number();
-        let mut sockets = Sockets::new(Setting { choice, memory: self.socket_memory, waker, doorbell })?;
-        if let Some(epoll) = sockets.watched_by_others() {
-            descriptors.add_place(epoll.as_raw_fd())?;
-        }
-        if self.embeddable {
-            sockets.tell(doorbell)?;
-        }
-        Ok(sockets)
-    }
-}
-
-impl Reactor {
-    /// The token of [`Reactor::sockets`], unless it is to be another one.
-    pub const SOCKETS: u64 = u64::MAX;
 
     /// A reactor that watches nothing yet.
     ///
@@ -173,38 +85,12 @@ impl Reactor {
 
     /// A reactor other than the usual.
     pub fn builder() -> ReactorBuilder {
-        ReactorBuilder {
-            spin: Duration::ZERO,
-            refuses_files: false,
-            timers: usize::MAX,
-            embeddable: false,
-            sockets_token: Reactor::SOCKETS,
-            socket_memory: 4 << 20,
-            choice: None,
-        }
+        ReactorBuilder::new()
     }
 
     /// What it watches, and how it is woken. Clone it for other threads.
     pub fn registry(&self) -> &Registry {
         &self.registry
-    }
-
-    /// Sockets by completion: made by the first call, which chooses the driver.
-    ///
-    /// # Errors
-    /// Of the first call: EMFILE, ENFILE, ENOMEM, ENOSPC; EINVAL if the environment asks for a driver that there is none of,
-    /// and what the system refuses a driver with that nothing else may stand in for.
-    #[inline]
-    pub fn sockets(&mut self) -> Result<&mut Sockets, Errno> {
-        match &mut self.sockets {
-            Some(sockets) => Ok(sockets),
-            none => Ok(none.insert(Box::new(self.how.sockets(&self.registry)?))),
-        }
-    }
-
-    /// What a wait reports when sockets have something.
-    pub(super) fn sockets_token(&self) -> u64 {
-        self.how.sockets_token
     }
 
     /// Arms a timer: after `deadline` a wait reports `token` with [`Events::IN`], once. A deadline that has passed is
@@ -358,27 +244,6 @@ impl Reactor {
         }
     }
 
-    /// What the thread sleeps in: a ring or an epoll of the sockets' where there are some, which the descriptors' epoll wakes,
-    /// too; that one otherwise.
-    fn sleep_in_kernel(&mut self, events: &mut [Ready], timeout: Option<Duration>) -> Result<usize, Errno> {
-        let descriptors = &self.registry.shared.descriptors;
-        let Some(sockets) = &mut self.sockets else { return self.take_descriptors(events, timeout) };
-        match sockets.sleep(descriptors.as_fd(), descriptors.any(), timeout)? {
-            Slept::Here { others_have_news: false } => {
-                self.classes.may_be_urgent = false;
-                Ok(0)
-            }
-            Slept::Here { others_have_news: true } => self.take_descriptors(events, Some(Duration::ZERO)),
-            Slept::WithOthers => {
-                let count = self.take_descriptors(events, timeout)?;
-                if let Some(sockets) = &mut self.sockets {
-                    sockets.turn()?;
-                }
-                Ok(count)
-            }
-        }
-    }
-
     /// Looks for events, and for a waker, again and again. `None`: the time is over.
     fn look_for(
         &mut self,
@@ -487,25 +352,6 @@ impl Reactor {
 
     fn collect_sources(&mut self, events: &mut [Ready]) -> Result<usize, Errno> {
         Ok(self.registry.shared.in_process.take(events, Class::Normal)?)
-    }
-
-    /// One event, if completions are to be taken.
-    fn collect_sockets(&mut self, events: &mut [Ready], asks_kernel: bool) -> Result<usize, Errno> {
-        let Some(sockets) = &mut self.sockets else { return Ok(0) };
-        // What is still to be taken does not keep the others waiting.
-        if asks_kernel || sockets.has_news() {
-            sockets.turn()?;
-        }
-        Ok(self.tell_of_sockets(events))
-    }
-
-    fn tell_of_sockets(&mut self, events: &mut [Ready]) -> usize {
-        let (Some(sockets), Some(place)) = (&mut self.sockets, events.first_mut()) else { return 0 };
-        if !sockets.has_news() {
-            return 0;
-        }
-        *place = Ready { token: self.how.sockets_token, events: Events::IN };
-        1
     }
 
     fn collect_descriptors(&mut self, events: &mut [Ready]) -> Result<usize, Errno> {

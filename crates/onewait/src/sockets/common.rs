@@ -46,6 +46,14 @@ impl Common {
         Ok(self.table.insert(fd, is_stream))
     }
 
+    /// Takes over a connection that came to a listener: it is not blocking, and of the same type.
+    pub(super) fn insert_accepted(&mut self, listener: SocketId, fd: OwnedFd) -> SocketId {
+        let is_stream = self.table.at(listener).is_none_or(|slot| slot.is_stream);
+        // It may be the one that has the reserve's number.
+        self.spare.refill();
+        self.table.insert(fd, is_stream)
+    }
+
     pub(super) fn report(&mut self, socket: SocketId, token: u64, outcome: SocketOutcome, is_last: bool) {
         self.done.push_back(SocketCompletion { token, socket, outcome, is_last });
     }

@@ -52,6 +52,10 @@ impl Readiness {
     /// Those of `epoll_ctl(2)` and ENOTSOCK.
     pub(super) fn attach(&mut self, common: &mut Common, fd: OwnedFd) -> Result<SocketId, Errno> {
         let id = common.insert(fd)?;
+        self.watch(common, id)
+    }
+
+    fn watch(&mut self, common: &mut Common, id: SocketId) -> Result<SocketId, Errno> {
         let number = common.table.at(id).and_then(|slot| slot.fd.as_ref()).map_or(-1, AsRawFd::as_raw_fd);
         if let Err(errno) = self.epoll.control(Control::Add, number, ALL, data(id)) {
             common.table.remove(id.index);
@@ -222,8 +226,8 @@ impl Readiness {
         let Some(fd) = common.fd(id) else { return };
         match socket::accept(fd) {
             Ok(connection) => {
-                let accepted = self.attach(common, connection);
-                common.spare.refill();
+                let accepted = common.insert_accepted(id, connection);
+                let accepted = self.watch(common, accepted);
                 common.bring(id, SocketOutcome::Accepted(accepted), false);
             }
             Err(Errno::AGAIN) => return common.quiet(id),

@@ -371,9 +371,8 @@ impl RingSockets {
             Errno(..=0) => {
                 // SAFETY: just made by the kernel, owned by nobody else.
                 let fd = unsafe { OwnedFd::from_raw_fd(result) };
-                let accepted = common.insert(fd);
-                common.spare.refill();
-                common.bring(id, SocketOutcome::Accepted(accepted), false)
+                let accepted = common.insert_accepted(id, fd);
+                common.bring(id, SocketOutcome::Accepted(Ok(accepted)), false)
             }
             errno @ Errno(libc::EMFILE | libc::ENFILE) => {
                 let listener = common.table.at(id).and_then(|slot| slot.fd.as_ref()).map_or(-1, AsRawFd::as_raw_fd);

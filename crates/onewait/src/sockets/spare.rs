@@ -24,7 +24,7 @@ impl Spare {
         Spare(File::open("/dev/null").ok())
     }
 
-    /// After a connection was accepted: it may be the one that has the reserve's number.
+    /// If it could not be had before.
     #[inline]
     pub(super) fn refill(&mut self) {
         if self.0.is_none() {

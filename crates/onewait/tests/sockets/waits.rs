@@ -4,6 +4,7 @@ use crate::common::{PATIENCE, in_child, seccomp};
 use crate::{Loop, NOW, error, read};
 use eventpoll::sources::unbounded;
 use onewait::reactor::{Events, Interest, Reactor, Ready};
+use onewait::sockets::SocketOutcome;
 use onewait::{Choice, DriverKind, Errno};
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
@@ -72,6 +73,50 @@ fn a_first_descriptor_that_another_thread_adds_wakes_who_sleeps() {
     writer.write_all(b"x").unwrap();
     let found = reported_after(&mut all.reactor, || registry.add(&reader, Interest::IN, 5).unwrap());
     assert_eq!(found, [(5, Events::IN)]);
+}
+
+#[test]
+fn a_turn_of_sockets_alone_makes_no_other_system_calls_than_its_drivers() {
+    in_child("waits::a_turn_of_sockets_alone_makes_no_other_system_calls_than_its_drivers", &[], || {
+        thread::spawn(|| {
+            let mut all = Loop::new();
+            let (socket, theirs) = all.pair();
+            all.sockets().receive(socket, 1).unwrap();
+            let mut forbidden = vec![libc::SYS_epoll_ctl, libc::SYS_write];
+            forbidden.extend(match all.sockets().driver() {
+                DriverKind::Uring => {
+                    [libc::SYS_epoll_pwait, libc::SYS_epoll_pwait2, libc::SYS_recvfrom, libc::SYS_sendto].as_slice()
+                }
+                DriverKind::Epoll => [libc::SYS_io_uring_enter].as_slice(),
+            });
+            let peer = thread::spawn(move || {
+                for round in 0..1_000_u32 {
+                    (&theirs).write_all(&round.to_le_bytes()).unwrap();
+                    assert_eq!(read(&theirs, 4), round.to_le_bytes());
+                }
+                theirs
+            });
+            seccomp::install(
+                libc::SECCOMP_RET_ALLOW,
+                &forbidden.into_iter().map(|call| (call, libc::SECCOMP_RET_KILL_PROCESS)).collect::<Vec<_>>(),
+            );
+            for _ in 0..1_000 {
+                let (socket, bytes) = loop {
+                    let done = all.next();
+                    match done.outcome {
+                        SocketOutcome::Received(bytes) => break (done.socket, bytes.unwrap()),
+                        SocketOutcome::Sent(result, _) => result.unwrap(),
+                        other => panic!("{other:?}"),
+                    }
+                };
+                all.sockets().send(socket, bytes, 2).unwrap();
+            }
+            all.sent();
+            drop(peer);
+        })
+        .join()
+        .unwrap();
+    });
 }
 
 #[test]
