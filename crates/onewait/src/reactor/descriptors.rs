@@ -65,6 +65,8 @@ pub(super) struct Descriptors {
     own_token: AtomicU64,
     /// Whether there ever was one; closed ones leave by themselves.
     any: AtomicBool,
+    /// There is another place to sleep in, which is only done while there are no descriptors here.
+    has_place: AtomicBool,
     /// `None`: such files are refused. Taken by control calls alone, and by them before they change an epoll, so that two
     /// calls on one number come one after the other.
     files: Mutex<Option<Files>>,
@@ -86,6 +88,7 @@ impl Descriptors {
             own: Mutex::default(),
             own_token: AtomicU64::new(token),
             any: AtomicBool::new(false),
+            has_place: AtomicBool::new(false),
             files: Mutex::new(takes_files.then(Files::default)),
         };
         descriptors.add_own(number, EDGES)?;
@@ -109,7 +112,9 @@ impl Descriptors {
     /// # Errors
     /// ENOSPC, ENOMEM.
     pub(super) fn add_place(&self, number: RawFd) -> Result<(), Errno> {
-        self.add_own(number, PLACE)
+        self.add_own(number, PLACE)?;
+        self.has_place.store(true, Ordering::SeqCst);
+        Ok(())
     }
 
     fn add_own(&self, number: RawFd, bits: u32) -> Result<(), Errno> {
@@ -152,7 +157,7 @@ impl Descriptors {
 
     /// Whether the kernel has to be asked at all.
     pub(super) fn any(&self) -> bool {
-        self.any.load(Ordering::Relaxed)
+        self.any.load(Ordering::SeqCst)
     }
 
     /// # Errors
@@ -182,8 +187,9 @@ impl Descriptors {
                 if let Some(files) = files {
                     files.forget(number);
                 }
-                // Who sleeps may sleep elsewhere, since there was none (`Sockets::sleep`).
-                if !self.any.load(Ordering::Relaxed) && !self.any.swap(true, Ordering::SeqCst) {
+                // Who sleeps may sleep there, since there was none (`Sockets::sleep`). Sequentially consistent: whoever makes
+                // a place looks for descriptors before it sleeps.
+                if !self.any.swap(true, Ordering::SeqCst) && self.has_place.load(Ordering::SeqCst) {
                     self.doorbell.ring();
                 }
                 Ok(())
