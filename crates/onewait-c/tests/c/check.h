@@ -18,7 +18,8 @@
  *
  * The class says what the system's own AIO does with the test:
  *     same    it passes there too (it is the oracle)
- *     better  it must NOT pass there: the behaviour is an improvement of ours
+ *     better  it must NOT pass there: the behaviour is an improvement of ours. Where it fails by a race it may pass now
+ *             and then, but not five times in a row
  *     ours    it is not run there
  *
  * <aio.h> declares most functions "leaf", which lets the compiler keep static variables in registers across a call.
