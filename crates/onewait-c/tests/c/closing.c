@@ -42,6 +42,11 @@ static void replace(int way, int fd, const char *next) {
 }
 
 static atomic_bool stop;
+/*
+ * Rounds that each thread has made. In its first a thread opens its file, and malloc looks into a file of the system's: both
+ * may get the number that `replace` has closed and is about to use.
+ */
+static atomic_int rounds[2];
 
 static void *load(void *arg) {
     int number = (int)(intptr_t)arg;
@@ -49,7 +54,7 @@ static void *load(void *arg) {
     snprintf(name, sizeof name, "load-%d", number);
     int fd = pattern_file(name, depth * BLOCK);
     struct aiocb cb[depth];
-    while (!atomic_load(&stop)) {
+    for (; !atomic_load(&stop); atomic_fetch_add(&rounds[number], 1)) {
         posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
         for (int i = 0; i < depth; i++) {
             cb[i] = REQUEST(fd, buffer + i * BLOCK, BLOCK, i * BLOCK);
@@ -65,6 +70,7 @@ static void *load(void *arg) {
 static void under_load(void (*body)(void)) {
     pthread_t thread[2];
     for (intptr_t i = 0; i < 2; i++) start_thread(&thread[i], load, (void *)i);
+    while (atomic_load(&rounds[0]) == 0 || atomic_load(&rounds[1]) == 0) sleep_ms(1);
     body();
     atomic_store(&stop, true);
     for (int i = 0; i < 2; i++) join_thread(thread[i]);
