@@ -131,8 +131,14 @@ impl Pool {
         }
     }
 
-    /// An empty buffer; `None` while the limit's worth of them is lent.
+    /// An empty buffer for whoever waits for one; `None` while the limit's worth of them is lent: then the next that is given
+    /// back ends the reactor's sleep.
     pub(super) fn take(&mut self) -> Option<Buffer> {
+        self.take_if_any().or_else(|| self.look_again())
+    }
+
+    /// The same for nobody in particular: nobody is told.
+    pub(super) fn take_if_any(&mut self) -> Option<Buffer> {
         if self.free.is_empty() {
             self.collect();
         }
@@ -140,7 +146,7 @@ impl Pool {
             return Some(buffer);
         }
         if self.count >= (self.memory / self.size).max(LEAST_COUNT) {
-            return self.look_again();
+            return None;
         }
         self.count += 1;
         Some(Buffer::with_capacity(self.size))

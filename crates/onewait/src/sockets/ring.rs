@@ -193,7 +193,9 @@ impl RingSockets {
         let has = ENTRIES as usize - self.free_numbers.len();
         let mut added = 0;
         while has + added < self.target {
-            let Some(buffer) = common.pool.take() else { break };
+            let is_awaited = has + added == 0 && !common.starved.is_empty();
+            let buffer = if is_awaited { common.pool.take() } else { common.pool.take_if_any() };
+            let Some(buffer) = buffer else { break };
             let Some(number) = self.free_numbers.pop() else {
                 common.pool.give(buffer);
                 break;
