@@ -6,7 +6,7 @@ use super::outgoing::{Sending, Sends};
 use super::pool::{Pool, Received};
 use super::spare::Spare;
 use crate::errno::Errno;
-use crate::sys::socket;
+use crate::sys::socket::{self, SocketKind};
 use eventpoll::Waker;
 use std::collections::VecDeque;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -41,17 +41,17 @@ impl Common {
     /// # Errors
     /// ENOTSOCK.
     pub(super) fn insert(&mut self, fd: OwnedFd) -> Result<SocketId, Errno> {
-        let is_stream = socket::is_stream(fd.as_raw_fd())?;
+        let kind = socket::kind(fd.as_raw_fd())?;
         socket::set_nonblocking(fd.as_raw_fd())?;
-        Ok(self.table.insert(fd, is_stream))
+        Ok(self.table.insert(fd, kind))
     }
 
     /// Takes over a connection that came to a listener: it is not blocking, and of the same type.
     pub(super) fn insert_accepted(&mut self, listener: SocketId, fd: OwnedFd) -> SocketId {
-        let is_stream = self.table.at(listener).is_none_or(|slot| slot.is_stream);
+        let kind = self.table.at(listener).map_or(SocketKind::Stream, |slot| slot.kind);
         // It may be the one that has the reserve's number.
         self.spare.refill();
-        self.table.insert(fd, is_stream)
+        self.table.insert(fd, kind)
     }
 
     pub(super) fn report(&mut self, socket: SocketId, token: u64, outcome: SocketOutcome, is_last: bool) {

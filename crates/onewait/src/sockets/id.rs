@@ -1,6 +1,7 @@
 //! The sockets' names, and what is known of each.
 
 use super::outgoing::Chain;
+use crate::sys::socket::SocketKind;
 use std::fmt;
 use std::os::fd::OwnedFd;
 
@@ -56,8 +57,7 @@ pub(super) struct Slot {
     pub(super) is_stopping: bool,
     /// The program has closed it: nothing more is reported but last completions.
     pub(super) is_closing: bool,
-    /// A stream of bytes, in which a short receive says that there is no more.
-    pub(super) is_stream: bool,
+    pub(super) kind: SocketKind,
     /// There may be something to receive or accept.
     pub(super) is_readable: bool,
     /// The other end has sent its last, or the socket failed: receives go on until they say so.
@@ -74,7 +74,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    pub(super) fn insert(&mut self, fd: OwnedFd, is_stream: bool) -> SocketId {
+    pub(super) fn insert(&mut self, fd: OwnedFd, kind: SocketKind) -> SocketId {
         let new = |generation| Slot {
             token: 0,
             fd: Some(fd),
@@ -86,7 +86,7 @@ impl Table {
             is_untaken: false,
             is_stopping: false,
             is_closing: false,
-            is_stream,
+            kind,
             is_readable: false,
             is_ending: false,
         };

@@ -9,7 +9,8 @@ use super::completion::SocketOutcome;
 use super::id::{GENERATION_BITS, Intake, SocketId};
 use super::outgoing::Sending;
 use crate::errno::Errno;
-use crate::sys::{Control, Epoll, socket};
+use crate::sys::socket::{self, SocketKind};
+use crate::sys::{Control, Epoll};
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
@@ -247,13 +248,13 @@ impl Readiness {
         let (Some(fd), room) = (&slot.fd, buffer.capacity()) else { return };
         // SAFETY: the buffer is ours alone, and has so much room.
         match unsafe { socket::receive(fd.as_raw_fd(), buffer.address(), room) } {
-            Ok(0) if slot.is_stream => {
+            Ok(0) if slot.kind != SocketKind::Datagrams => {
                 common.pool.give(buffer);
                 return common.bring_end(id);
             }
             Ok(count) => {
                 // After a short receive of a stream, more is another edge; but not the end.
-                slot.is_readable = count == room || !slot.is_stream;
+                slot.is_readable = count == room || slot.kind != SocketKind::Stream;
                 // SAFETY: the kernel has written so many bytes.
                 unsafe { buffer.set_length(count) };
                 let received = common.pool.lend(buffer);

@@ -20,7 +20,7 @@ use crate::driver::uring::sockets::Staged;
 use crate::driver::uring::{Completion, Entered, Ring, Stay};
 use crate::errno::Errno;
 use crate::face::Buffer;
-use crate::sys::socket::RawAddress;
+use crate::sys::socket::{RawAddress, SocketKind};
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
@@ -151,7 +151,8 @@ impl RingSockets {
         self.feed(common);
         self.hand_over_backlog(common)?;
         let may_sleep = self.backlog.is_empty() && common.done.is_empty();
-        self.has_reaped = false;
+        // Without a sleep there is no end of one to be told.
+        self.has_reaped = !may_sleep;
         let entered = self.ring.enter(if may_sleep { stay } else { Stay::No });
         self.reap(common);
         entered
@@ -209,7 +210,9 @@ impl RingSockets {
             self.buffers.publish();
         }
         if has + added > 0 {
-            while let Some(id) = common.starved.pop_front() {
+            // Those that find none again wait behind them.
+            for _ in 0..common.starved.len() {
+                let Some(id) = common.starved.pop_front() else { break };
                 self.start(common, id);
             }
         }
@@ -376,6 +379,10 @@ impl RingSockets {
             Errno(..=0) => {
                 // SAFETY: just made by the kernel, owned by nobody else.
                 let fd = unsafe { OwnedFd::from_raw_fd(result) };
+                if common.table.at(id).is_none_or(|slot| slot.is_closing && slot.intake.goes_on()) {
+                    // Nobody would hear of it.
+                    return false;
+                }
                 let accepted = common.insert_accepted(id, fd);
                 common.bring(id, SocketOutcome::Accepted(Ok(accepted)), false)
             }
@@ -394,9 +401,9 @@ impl RingSockets {
 
     /// Whether it goes on.
     fn received(common: &mut Common, id: SocketId, result: i32, buffer: Option<Buffer>, target: &mut usize) -> bool {
-        let is_stream = common.table.at(id).is_some_and(|slot| slot.is_stream);
+        let has_end = common.table.at(id).is_some_and(|slot| slot.kind != SocketKind::Datagrams);
         match (usize::try_from(result), buffer) {
-            (Ok(0), buffer) if is_stream => {
+            (Ok(0), buffer) if has_end => {
                 if let Some(buffer) = buffer {
                     common.pool.give(buffer);
                 }
@@ -464,6 +471,7 @@ impl RingSockets {
     pub(super) fn leak(&mut self) {
         std::mem::forget(std::mem::take(&mut self.given));
         std::mem::forget(std::mem::take(&mut self.addresses));
+        self.buffers.leak();
     }
 
     /// For whoever polls the reactor: signalled when there is news and the ring is not entered.

@@ -131,12 +131,25 @@ pub(crate) fn pending_error(fd: RawFd) -> Result<(), Errno> {
     }
 }
 
-/// Whether it is a stream of bytes, not of messages.
-///
+/// What a socket receives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SocketKind {
+    /// Bytes. A receive that is short, or finds none, says that there is no more, for now or at all.
+    Stream,
+    /// Messages of a connection. One without bytes cannot be told from its end.
+    Sequence,
+    /// Messages, some of them without bytes, and no end.
+    Datagrams,
+}
+
 /// # Errors
 /// ENOTSOCK, EBADF.
-pub(crate) fn is_stream(fd: RawFd) -> Result<bool, Errno> {
-    Ok(option(fd, libc::SO_TYPE)? == libc::SOCK_STREAM)
+pub(crate) fn kind(fd: RawFd) -> Result<SocketKind, Errno> {
+    Ok(match option(fd, libc::SO_TYPE)? {
+        libc::SOCK_STREAM => SocketKind::Stream,
+        libc::SOCK_SEQPACKET => SocketKind::Sequence,
+        _ => SocketKind::Datagrams,
+    })
 }
 
 fn option(fd: RawFd, name: libc::c_int) -> Result<libc::c_int, Errno> {

@@ -44,6 +44,22 @@ fn stopping_a_listener_leaves_connections_to_others() {
 }
 
 #[test]
+fn connections_that_come_while_a_listener_closes_are_closed() {
+    let mut all = Loop::new();
+    let (listener, port) = all.listener();
+    all.sockets().accept(listener, 1).unwrap();
+    let mut theirs: Vec<_> = (0..5).map(|_| crate::client(port)).collect();
+    all.sockets().close(listener).unwrap();
+    let done = all.next();
+    assert_eq!((error(&done), done.is_last), (CANCELED, true));
+    assert!(all.is_quiet());
+    assert!(all.sockets().is_empty());
+    for stream in &mut theirs {
+        assert!(matches!(stream.read(&mut [0; 8]), Ok(0) | Err(_)));
+    }
+}
+
+#[test]
 fn closing_cancels_what_is_in_flight_and_gives_all_bytes_back() {
     let mut all = Loop::new();
     let (socket, mut theirs) = all.pair();

@@ -45,6 +45,24 @@ fn while_all_buffers_are_kept_nothing_is_received_and_nothing_is_lost() {
     }
 }
 
+/// More than a submission queue holds, and each has something.
+#[test]
+fn a_crowd_that_waits_for_buffers_is_served() {
+    let mut all = small();
+    let pairs: Vec<_> = (0..600).map(|_| all.pair()).collect();
+    for (socket, theirs) in &pairs {
+        all.sockets().receive(*socket, 0).unwrap();
+        { theirs }.write_all(b"x").unwrap();
+    }
+    // Kept until all others have found none.
+    let kept: Vec<_> = (0..16).map(|_| all.received().1).collect();
+    assert!(all.is_quiet());
+    drop(kept);
+    for _ in 16..pairs.len() {
+        assert_eq!(&all.received().1[..], b"x");
+    }
+}
+
 #[test]
 fn a_buffer_that_another_thread_gives_back_wakes_the_loop() {
     let mut all = small();

@@ -5,7 +5,8 @@ use crate::{Loop, client, error, read};
 use onewait::Errno;
 use onewait::sockets::SocketOutcome;
 use std::io::Write;
-use std::os::unix::net::UnixDatagram;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::thread;
 
 #[test]
@@ -111,6 +112,30 @@ fn messages_stay_apart() {
         let SocketOutcome::Received(Ok(bytes)) = done.outcome else { panic!("{done:?}") };
         assert_eq!(&bytes[..], message.as_bytes());
     }
+}
+
+#[test]
+fn messages_in_sequence_have_an_end() {
+    let mut ends = [0; 2];
+    // SAFETY: two descriptors fit.
+    let made =
+        unsafe { libc::socketpair(libc::AF_UNIX, libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC, 0, ends.as_mut_ptr()) };
+    assert_eq!(made, 0);
+    // SAFETY: just made, owned by nobody else.
+    let [ours, theirs] = ends.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
+    let mut theirs = UnixStream::from(theirs);
+    let mut all = Loop::new();
+    let socket = all.sockets().attach(ours).unwrap();
+    all.sockets().receive(socket, 0).unwrap();
+    for message in [&b"one"[..], b"three"] {
+        theirs.write_all(message).unwrap();
+    }
+    assert_eq!(&all.received().1[..], b"one");
+    assert_eq!(&all.received().1[..], b"three");
+    drop(theirs);
+    let done = all.next();
+    assert!(matches!(&done.outcome, SocketOutcome::Received(Ok(bytes)) if bytes.is_empty() && done.is_last));
+    assert!(all.is_quiet());
 }
 
 #[test]

@@ -14,6 +14,7 @@ pub(crate) struct BufferRing {
     entries: u16,
     /// Where the next goes. The kernel sees it once it is published.
     tail: u16,
+    is_leaked: bool,
 }
 
 // SAFETY: it is the only owner of its memory on this side; the kernel's side does not care for threads.
@@ -33,7 +34,7 @@ impl BufferRing {
         let layout = layout(entries)?;
         // SAFETY: the size is not 0.
         let start = NonNull::new(unsafe { alloc::alloc_zeroed(layout) }).ok_or(Errno(libc::ENOMEM))?;
-        let buffers = BufferRing { start: start.cast(), entries, tail: 0 };
+        let buffers = BufferRing { start: start.cast(), entries, tail: 0, is_leaked: false };
         // SAFETY: the memory is valid for so many entries until the ring is gone, by the contract of this function.
         let registered =
             unsafe { ring.ring.submitter().register_buf_ring_with_flags(start.as_ptr() as u64, entries, group, 0) };
@@ -55,6 +56,11 @@ impl BufferRing {
         self.tail = self.tail.wrapping_add(1);
     }
 
+    /// The kernel goes on with it: its memory is never freed.
+    pub(crate) fn leak(&mut self) {
+        self.is_leaked = true;
+    }
+
     /// Shows the kernel what was added.
     pub(crate) fn publish(&mut self) {
         // SAFETY: the tail lies in the first entry, where nothing else of ours writes; the kernel reads it as an atomic.
@@ -65,7 +71,9 @@ impl BufferRing {
 
 impl Drop for BufferRing {
     fn drop(&mut self) {
-        if let Ok(layout) = layout(self.entries) {
+        if let Ok(layout) = layout(self.entries)
+            && !self.is_leaked
+        {
             // SAFETY: allocated with this layout; the kernel's ring is gone.
             unsafe { alloc::dealloc(self.start.as_ptr().cast(), layout) };
         }
