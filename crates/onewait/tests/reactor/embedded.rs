@@ -1,7 +1,7 @@
 //! A reactor that another loop polls: one made of `poll(2)`, and another reactor.
 
 use crate::common::PATIENCE;
-use crate::{reactor, reported, waited};
+use crate::{drain, embeddable, reactor, reported, waited};
 use eventpoll::sources::Event;
 use onewait::reactor::{Events, Fd, Interest, Reactor, Ready};
 use std::io::{Read, Write};
@@ -9,10 +9,6 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
-
-fn embeddable() -> Reactor {
-    Reactor::builder().embeddable().build().unwrap()
-}
 
 /// Whether the descriptor becomes readable within this time.
 fn is_readable(reactor: &Reactor, timeout: Duration) -> bool {
@@ -25,18 +21,6 @@ fn is_readable(reactor: &Reactor, timeout: Duration) -> bool {
 }
 
 const LONG: Duration = Duration::from_secs(60);
-
-/// As another loop would: wait with no time until nothing is reported.
-fn drain(reactor: &mut Reactor) -> Vec<u64> {
-    let mut tokens = Vec::new();
-    loop {
-        let found = reported(reactor);
-        if found.is_empty() {
-            return tokens;
-        }
-        tokens.extend(found.into_iter().map(|(token, _)| token));
-    }
-}
 
 #[test]
 fn only_an_embeddable_reactor_has_a_descriptor() {

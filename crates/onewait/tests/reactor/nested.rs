@@ -1,7 +1,7 @@
 //! Reactors as sources of reactors, and of themselves: the rules of nested epolls, with the kernel's own beside it.
 
 use crate::common::PATIENCE;
-use crate::{reactor, reported, waited};
+use crate::{drain, embeddable, reactor, reported, waited};
 use eventpoll::sources::Event;
 use onewait::Errno;
 use onewait::reactor::{Events, Fd, Interest, Reactor};
@@ -13,24 +13,8 @@ use std::time::Duration;
 
 const LOOP: Errno = Errno(libc::ELOOP);
 
-fn embeddable() -> Reactor {
-    Reactor::builder().embeddable().build().unwrap()
-}
-
 fn add(outer: &Reactor, inner: &Reactor, token: u64) -> Result<(), Errno> {
     outer.registry().add(inner.descriptor().expect("it is embeddable"), Interest::IN, token)
-}
-
-/// As another loop would: wait with no time until nothing is reported.
-fn drain(reactor: &mut Reactor) -> Vec<u64> {
-    let mut tokens = Vec::new();
-    loop {
-        let found = reported(reactor);
-        if found.is_empty() {
-            return tokens;
-        }
-        tokens.extend(found.into_iter().map(|(token, _)| token));
-    }
 }
 
 /// What rule 4 says can be done with an epoll's descriptor, and how that ends.
