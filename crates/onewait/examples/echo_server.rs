@@ -131,12 +131,17 @@ fn accept(
     listener: &mut TcpListener,
     _: Events,
 ) -> io::Result<Next> {
-    // Another thread may have had its number for a moment.
-    if server.spare.is_none() {
-        server.spare = File::open("/dev/null").ok();
-    }
     match listener.accept() {
         Ok((stream, peer)) => {
+            if server.spare.is_none() {
+                // Another thread had its number for a moment. If this one has it now, it has to give it back.
+                server.spare = File::open("/dev/null").ok();
+                if server.spare.is_none() {
+                    drop(stream);
+                    server.spare = File::open("/dev/null").ok();
+                    return Ok(Next::Keep);
+                }
+            }
             stream.set_nonblocking(true)?;
             server.served += 1;
             let connection = Connection { number: server.served, stream, unsent: RefCell::default() };

@@ -148,7 +148,14 @@ fn redis_as_a_daemon_goes_on_after_its_parent() {
             assert!(Instant::now() < end, "{}", fs::read_to_string(place.0.join("log")).unwrap_or_default());
             sleep(Duration::from_millis(10));
         }
-        let pid = fs::read_to_string(place.0.join("pid")).unwrap();
+        // It listens before it writes this.
+        let pid = loop {
+            match fs::read_to_string(place.0.join("pid")) {
+                Ok(pid) if pid.ends_with('\n') => break pid,
+                _ => assert!(Instant::now() < end, "there is no pid file"),
+            }
+            sleep(Duration::from_millis(10));
+        };
         let mut client = Connection::new(port);
         for _ in 0..100 {
             client.send(command(&["PING"]));

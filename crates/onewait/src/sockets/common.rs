@@ -47,11 +47,13 @@ impl Common {
     }
 
     /// Takes over a connection that came to a listener: it is not blocking, and of the same type.
-    pub(super) fn insert_accepted(&mut self, listener: SocketId, fd: OwnedFd) -> SocketId {
+    ///
+    /// # Errors
+    /// EMFILE: it was closed, since nothing was in reserve.
+    pub(super) fn insert_accepted(&mut self, listener: SocketId, fd: OwnedFd) -> Result<SocketId, Errno> {
         let kind = self.table.at(listener).map_or(SocketKind::Stream, |slot| slot.kind);
-        // It may be the one that has the reserve's number.
-        self.spare.refill();
-        self.table.insert(fd, kind)
+        let fd = self.spare.let_in(fd)?;
+        Ok(self.table.insert(fd, kind))
     }
 
     pub(super) fn report(&mut self, socket: SocketId, token: u64, outcome: SocketOutcome, is_last: bool) {

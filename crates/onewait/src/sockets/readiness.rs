@@ -228,7 +228,7 @@ impl Readiness {
         match socket::accept(fd) {
             Ok(connection) => {
                 let accepted = common.insert_accepted(id, connection);
-                let accepted = self.watch(common, accepted);
+                let accepted = accepted.and_then(|id| self.watch(common, id));
                 common.bring(id, SocketOutcome::Accepted(accepted), false);
             }
             Err(Errno::AGAIN) => return common.quiet(id),

@@ -384,7 +384,7 @@ impl RingSockets {
                     return false;
                 }
                 let accepted = common.insert_accepted(id, fd);
-                common.bring(id, SocketOutcome::Accepted(Ok(accepted)), false)
+                common.bring(id, SocketOutcome::Accepted(accepted), false)
             }
             errno @ Errno(libc::EMFILE | libc::ENFILE) => {
                 let listener = common.table.at(id).and_then(|slot| slot.fd.as_ref()).map_or(-1, AsRawFd::as_raw_fd);

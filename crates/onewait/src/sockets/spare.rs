@@ -7,7 +7,7 @@
 use crate::errno::Errno;
 use crate::sys::socket;
 use std::fs::File;
-use std::os::fd::RawFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::thread;
 
 /// At most so many connections are closed at a time.
@@ -24,12 +24,22 @@ impl Spare {
         Spare(File::open("/dev/null").ok())
     }
 
-    /// If it could not be had before.
+    /// For a connection that was accepted: if there is no reserve, and none can be had, the connection's own descriptor
+    /// becomes it.
+    ///
+    /// # Errors
+    /// EMFILE: the connection was closed.
     #[inline]
-    pub(super) fn refill(&mut self) {
+    pub(super) fn let_in(&mut self, connection: OwnedFd) -> Result<OwnedFd, Errno> {
         if self.0.is_none() {
             *self = Spare::new();
         }
+        if self.0.is_none() {
+            drop(connection);
+            *self = Spare::new();
+            return Err(Errno(libc::EMFILE));
+        }
+        Ok(connection)
     }
 
     /// Closes connections that wait. False if that was not possible.
