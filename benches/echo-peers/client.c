@@ -3,7 +3,7 @@
  *
  * Connects so often to each server at 127.0.0.1:PORT. Then, in each round, it asks one server after the other: it keeps one
  * request of so many bytes in flight on each connection, checks each byte that comes back, and goes on after so many
- * requests, when all were answered. A server that is not asked sleeps. While nothing has come the client sleeps, or looks
+ * requests, when all were answered. A server that is not asked sleeps, and its CPU time is read then. While nothing has come the client sleeps, or looks
  * again and again (spin). PAUSE: microseconds between an answer and the next request.
  *
  * Prints a line of JSON for each round: for each server, in the order given, how many seconds the requests after the warm-up
@@ -36,6 +36,8 @@ struct figures {
 
 /* What hangs for so many seconds is ended. */
 enum { LIMIT = 300 };
+/* After its last answer a server sleeps so soon. */
+enum { SETTLE_US = 2000 };
 
 static long connections, warm_up, requests;
 static int timeout;
@@ -122,28 +124,38 @@ static struct server connect_to(char *word) {
     return server;
 }
 
-static struct figures now(const struct server *server) {
-    return (struct figures){seconds(CLOCK_MONOTONIC), seconds(server->cpu_time)};
+/* So many requests, as many at a time as there are connections, until all are answered. How many seconds that took. */
+static double ask_all(const struct server *server, long count) {
+    static struct epoll_event events[ECHO_EVENTS];
+    double began = seconds(CLOCK_MONOTONIC);
+    long asked = count < connections ? count : connections;
+    for (long i = 0; i < asked; i++) ask(&server->connections[i]);
+    for (long answered = 0; answered < count;) {
+        int ready = epoll_wait(server->epoll, events, ECHO_EVENTS, timeout);
+        if (ready < 0 && errno != EINTR) fail("epoll_wait", errno);
+        for (int i = 0; i < ready; i++) {
+            if (!hear(events[i].data.ptr)) continue;
+            answered++;
+            if (asked == count) continue;
+            if (pause_us > 0) usleep(pause_us);
+            ask(events[i].data.ptr);
+            asked++;
+        }
+    }
+    return seconds(CLOCK_MONOTONIC) - began;
+}
+
+/* The kernel adds up the time of another process that is running at its ticks only, some milliseconds apart: so the clock is
+   read when the server sleeps. */
+static double cpu_seconds(const struct server *server) {
+    usleep(SETTLE_US);
+    return seconds(server->cpu_time);
 }
 
 static struct figures measure(const struct server *server) {
-    static struct epoll_event events[ECHO_EVENTS];
-    struct figures began = {0}, ended = {0};
-    for (long i = 0; i < connections; i++) ask(&server->connections[i]);
-    /* Those that are in flight at the end are answered, too. */
-    for (long answers = 0; answers < warm_up + requests + connections;) {
-        int count = epoll_wait(server->epoll, events, ECHO_EVENTS, timeout);
-        if (count < 0 && errno != EINTR) fail("epoll_wait", errno);
-        for (int i = 0; i < count; i++) {
-            if (!hear(events[i].data.ptr)) continue;
-            if (answers == warm_up) began = now(server);
-            if (answers == warm_up + requests) ended = now(server);
-            if (answers++ >= warm_up + requests) continue;
-            if (pause_us > 0) usleep(pause_us);
-            ask(events[i].data.ptr);
-        }
-    }
-    return (struct figures){ended.seconds - began.seconds, ended.cpu_seconds - began.cpu_seconds};
+    ask_all(server, warm_up);
+    double began = cpu_seconds(server), lasted = ask_all(server, requests);
+    return (struct figures){lasted, cpu_seconds(server) - began};
 }
 
 int main(int argc, char **argv) {

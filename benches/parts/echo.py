@@ -76,31 +76,35 @@ class Lone:
 @dataclasses.dataclass
 class Result:
     row: object
-    # Side → a value a round, in the order of the rounds.
+    # Side → a list a launch, of a value a round, in the order of the rounds.
     runs: dict
 
+    def values(self, side):
+        return [value for launch in self.runs[side] for value in launch]
+
     def median(self, side):
-        return statistics.median(self.runs[side])
+        return statistics.median(self.values(side))
 
     def spread(self, side):
-        runs = self.runs[side]
-        if len(runs) < 2:
+        values = self.values(side)
+        if len(values) < 2:
             return 0.0
-        first, _, third = statistics.quantiles(runs, n=4, method="inclusive")
+        first, _, third = statistics.quantiles(values, n=4, method="inclusive")
         return (third - first) / 2
 
+    def ratios(self, side, other):
+        """One a launch, of medians: what disturbs the machine for a while disturbs both sides of a round, and where a
+        server's memory happens to lie stays as it is while it runs."""
+        both = zip(self.runs[side], self.runs[other])
+        return [statistics.median(a / b for a, b in zip(*launch)) for launch in both]
+
     def ratio(self, side, other):
-        """The median of the rounds' ratios: what disturbs the machine for a while disturbs both sides of a round."""
-        return statistics.median(a / b for a, b in zip(self.runs[side], self.runs[other]))
+        return statistics.mean(self.ratios(side, other))
 
     def doubt(self, side, other):
-        """By how much that median may be wrong: about two standard errors, by the rounds' quartiles."""
-        ratios = [a / b for a, b in zip(self.runs[side], self.runs[other])]
-        if len(ratios) < 2:
-            return 1.0
-        first, _, third = statistics.quantiles(ratios, n=4, method="inclusive")
-        # Of a normal distribution: 1.35 standard deviations between the quartiles, 1.25 of the mean's error for the median.
-        return 2 * 1.25 * (third - first) / 1.35 / len(ratios) ** 0.5
+        """By how much that may be wrong: two standard errors."""
+        ratios = self.ratios(side, other)
+        return 2 * statistics.stdev(ratios) / len(ratios) ** 0.5 if len(ratios) > 1 else 1.0
 
     @property
     def reached(self):
@@ -113,12 +117,12 @@ class Result:
         most = self.row.most.items()
         return [side for side, most in most if side in self.runs and self.ratio(side, REFERENCE) > most]
 
-    def beside_peers(self):
+    def beside_peers(self, side):
         """Peer → "above", "below", or "level with", where the difference is less than can be told."""
         found = {}
         for peer in PEERS:
             if peer in self.runs:
-                more, doubt = self.ratio(OURS, peer) - 1, self.doubt(OURS, peer)
+                more, doubt = self.ratio(side, peer) - 1, self.doubt(side, peer)
                 found[peer] = "level with" if abs(more) <= doubt else "above" if more > 0 else "below"
         return found
 
@@ -130,7 +134,9 @@ class Result:
                    f"over {other}": round(self.ratio(side, other), 4), "doubt": round(self.doubt(side, other), 4)}
             for side in self.runs
         }  # fmt: skip
-        more = {"beside_peers": self.beside_peers()} if isinstance(self.row, Load) else {}
+        more = {}
+        if isinstance(self.row, Load):
+            more["beside_peers"] = {side: self.beside_peers(side) for side in (OURS, RING) if side in self.runs}
         return {"row": self.row.name, **dataclasses.asdict(self.row), "sides": sides, "reached": self.reached, **more}
 
 
@@ -145,12 +151,15 @@ class Idle:
 def measure_row(row, client, servers, given, tick):
     sides = [side for side in row.sides if side in servers]
     traffic, runs = row.traffic(given), {side: [] for side in sides}
-    tick(row)
-    for measured in programs.echo(client, [servers[side] for side in sides], traffic, given.rounds):
-        for side, (seconds, cpu_seconds) in zip(sides, measured):
-            runs[side].append(row.figure(traffic.requests, seconds, cpu_seconds))
-        if len(runs[REFERENCE]) < given.rounds:
-            tick(row)
+    for launch in range(given.launches):
+        for side in sides:
+            runs[side].append([])
+        # Who is first has other neighbours in memory, and in the order of asking.
+        order = sides[launch % len(sides) :] + sides[: launch % len(sides)]
+        tick(row)
+        for measured in programs.echo(client, [servers[side] for side in order], traffic, given.rounds):
+            for side, (seconds, cpu_seconds) in zip(order, measured):
+                runs[side][-1].append(row.figure(traffic.requests, seconds, cpu_seconds))
     return Result(row, runs)
 
 
@@ -186,12 +195,18 @@ def load_table(results):
             line.append(f"{significant(result.median(side))} ±{result.spread(side):.2f}")
             if side != REFERENCE:
                 line.append(f"{result.ratio(side, REFERENCE):.3f} ±{result.doubt(side, REFERENCE):.3f}")
-        beside = {peer: how for peer, how in result.beside_peers().items() if how != "below"}
-        reached = result.reached and "above" not in beside.values()
-        met = ("✓" if reached else "✗") + "".join(f" {side}" for side in result.missed())
-        met += "".join(f" {how} {peer}" for peer, how in beside.items())
+        met = ("✓" if result.reached else "✗") + "".join(f" {side}" for side in result.missed())
         lines.append([*line, " ".join(f"≤ {most:g}" for most in result.row.most.values()), met])
     return aligned(lines)
+
+
+def peer_lines(results):
+    """What has to be below the peers, and how it is."""
+    for result in results:
+        for side in (OURS, RING):
+            if side in result.runs and (found := result.beside_peers(side)):
+                ratios = (f"{how} {peer} ({result.ratio(side, peer):.3f} ±{result.doubt(side, peer):.3f})" for peer, how in found.items())
+                yield f"{result.row.name}: {side.strip('… ')} is " + ", ".join(ratios)
 
 
 def lone_table(results):
@@ -214,9 +229,10 @@ def idle_lines(idle):
 
 def options(description, rows):
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=101, help="how often each server is asked in each row (default 101)")
+    parser.add_argument("--launches", type=int, default=8, help="how often all servers are started in each row (default 8)")
+    parser.add_argument("--rounds", type=int, default=12, help="how often each is asked, once started (default 12)")
     parser.add_argument(
-        "--requests", type=int, default=10_000, help="for how many requests, after a fifth as many to warm up (default 10000)"
+        "--requests", type=int, default=20_000, help="for how many requests, after a fifth as many to warm up (default 20000)"
     )
     known = set().union(*(row.words for row in rows), IdleRow.words)
     parser.add_argument(
@@ -227,8 +243,8 @@ def options(description, rows):
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     given = parser.parse_args()
-    if min(given.rounds, given.requests) < 1:
-        parser.error("at least 1 round of 1 request is needed")
+    if min(given.launches, given.rounds, given.requests) < 1:
+        parser.error("at least 1 launch, 1 round and 1 request are needed")
     sets = [set(part.split(",")) for part in given.rows.split("/")] if given.rows else [set()]
     for word in set().union(*sets) - known:
         parser.error(f"no row has the word {word!r}")
@@ -241,7 +257,7 @@ def options(description, rows):
 
 def measure(given, work):
     client, servers, skipped = programs.build(work)
-    tick = progress(len(given.chosen) * given.rounds + 2 * given.idle)
+    tick = progress(len(given.chosen) * given.launches + 2 * given.idle)
     results, failures, idle = [], [], None
     for row in given.chosen:
         try:
@@ -260,7 +276,8 @@ def measure(given, work):
 
 def show(given, results, idle, skipped, failures):
     setting = {
-        "kernel": platform.release(), "processors": os.cpu_count(), "rounds": given.rounds, "requests": given.requests,
+        "kernel": platform.release(), "processors": os.cpu_count(), "launches": given.launches,
+        "rounds": given.rounds, "requests": given.requests,
         "congestion_control": Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip(), "spin_us": SPIN_US,
     }  # fmt: skip
     if given.json:
@@ -274,14 +291,15 @@ def show(given, results, idle, skipped, failures):
     lones = [result for result in results if isinstance(result.row, Lone)]
     if loads:
         print(*load_table(loads), sep="\n")
-        print("×: the median of the rounds' ratios to the bare C loop, ± two standard errors. Level: no difference that size.\n")
+        print("×: over the bare C loop: the mean of the launches' medians, ± two standard errors.\n")
+        print(*peer_lines(loads), sep="\n", end="\n\n")
     if lones:
         print(*lone_table(lones), sep="\n")
         print(f"Spinning: for up to {SPIN_US} µs before a sleep, less where that was of no use.\n")
     if idle:
         print(*idle_lines(idle), sep="\n", end="\n\n")
-    print(f"Medians ± half of the spread between the quartiles; {given.rounds} rounds, alternated, of {given.requests:,}", end=" ")
-    print(f"requests (a fifth of that on one connection); Linux {setting['kernel']},", end=" ")
+    print(f"Medians ± half of the spread between the quartiles; {given.launches} launches of {given.rounds} rounds,", end=" ")
+    print(f"alternated, of {given.requests:,} requests (a fifth of that on one connection); Linux {setting['kernel']},", end=" ")
     print(f"{setting['processors']} processors, {setting['congestion_control']}.")
     for name, why in skipped.items():
         print(f"Skipped: {name}: {why}")

@@ -2,8 +2,9 @@
 
 use super::completion::{SocketCompletion, SocketOutcome};
 use super::id::{Intake, SocketId, Table};
+use super::loan::Received;
 use super::outgoing::{Sending, Sends};
-use super::pool::{Pool, Received};
+use super::pool::Pool;
 use super::spare::Spare;
 use crate::errno::Errno;
 use crate::sys::socket::{self, SocketKind};

@@ -1,8 +1,8 @@
 //! What comes back.
 
 use super::id::SocketId;
+use super::loan::Received;
 use super::outgoing::Outgoing;
-use super::pool::Received;
 use crate::errno::Errno;
 use std::fmt;
 

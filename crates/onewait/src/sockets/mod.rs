@@ -17,6 +17,7 @@
 mod common;
 mod completion;
 mod id;
+mod loan;
 mod outgoing;
 mod pool;
 mod readiness;
@@ -25,8 +26,8 @@ mod spare;
 
 pub use completion::{SocketCompletion, SocketOutcome, Unsent};
 pub use id::SocketId;
+pub use loan::Received;
 pub use outgoing::Outgoing;
-pub use pool::Received;
 
 use crate::driver::{Choice, DriverKind, is_refusal};
 use crate::errno::Errno;

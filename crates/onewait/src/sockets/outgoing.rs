@@ -1,6 +1,6 @@
 //! What is to be sent, in its order.
 
-use super::pool::Received;
+use super::loan::Received;
 use crate::face::Buffer;
 use std::fmt;
 use std::ops::Deref;

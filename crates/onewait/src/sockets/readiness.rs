@@ -91,8 +91,8 @@ impl Readiness {
     /// Buffers have come back, perhaps: those that wait for one try again.
     fn feed(&mut self, common: &mut Common) {
         while let Some(id) = common.starved.pop_front() {
-            let Some(buffer) = common.pool.take() else { return common.starved.push_front(id) };
-            common.pool.give(buffer);
+            let Some(loan) = common.pool.take() else { return common.starved.push_front(id) };
+            common.pool.give(loan);
             self.enlist(common, id);
             // One buffer is known to be there: the others may be tried as well, and wait again if there are no more.
             if common.starved.len() > MOST {
@@ -243,25 +243,25 @@ impl Readiness {
     }
 
     fn receive(&mut self, common: &mut Common, id: SocketId) {
-        let Some(mut buffer) = common.pool.take() else { return common.starved.push_back(id) };
+        let Some(mut loan) = common.pool.take() else { return common.starved.push_back(id) };
         let Some(slot) = common.table.at(id) else { return };
-        let (Some(fd), room) = (&slot.fd, buffer.capacity()) else { return };
+        let (Some(fd), room) = (&slot.fd, loan.buffer.capacity()) else { return };
         // SAFETY: the buffer is ours alone, and has so much room.
-        match unsafe { socket::receive(fd.as_raw_fd(), buffer.address(), room) } {
+        match unsafe { socket::receive(fd.as_raw_fd(), loan.buffer.address(), room) } {
             Ok(0) if slot.kind != SocketKind::Datagrams => {
-                common.pool.give(buffer);
+                common.pool.give(loan);
                 return common.bring_end(id);
             }
             Ok(count) => {
                 // After a short receive of a stream, more is another edge; but not the end.
                 slot.is_readable = count == room || slot.kind != SocketKind::Stream;
                 // SAFETY: the kernel has written so many bytes.
-                unsafe { buffer.set_length(count) };
-                let received = common.pool.lend(buffer);
+                unsafe { loan.buffer.set_length(count) };
+                let received = common.pool.lend(loan);
                 common.bring(id, SocketOutcome::Received(Ok(received)), false);
             }
             Err(errno) => {
-                common.pool.give(buffer);
+                common.pool.give(loan);
                 match errno {
                     Errno::AGAIN => return common.quiet(id),
                     Errno::INTR => {}

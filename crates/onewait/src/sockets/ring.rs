@@ -13,13 +13,13 @@
 use super::common::{Common, is_of_one_connection};
 use super::completion::SocketOutcome;
 use super::id::{GENERATION_BITS, Intake, SocketId};
+use super::loan::Loan;
 use super::outgoing::Sending;
 use crate::driver::operation::MAX_LENGTH;
 use crate::driver::uring::buffers::BufferRing;
 use crate::driver::uring::sockets::Staged;
 use crate::driver::uring::{Completion, Entered, Ring, Stay};
 use crate::errno::Errno;
-use crate::face::Buffer;
 use crate::sys::socket::{RawAddress, SocketKind};
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -48,7 +48,7 @@ pub(super) struct RingSockets {
     ring: Ring,
     buffers: BufferRing,
     /// The buffers that the kernel has, by number.
-    given: Vec<Option<Buffer>>,
+    given: Vec<Option<Box<Loan>>>,
     free_numbers: Vec<u16>,
     target: usize,
     /// Addresses of connections that are being made.
@@ -195,15 +195,15 @@ impl RingSockets {
         let mut added = 0;
         while has + added < self.target {
             let is_awaited = has + added == 0 && !common.starved.is_empty();
-            let buffer = if is_awaited { common.pool.take() } else { common.pool.take_if_any() };
-            let Some(buffer) = buffer else { break };
+            let loan = if is_awaited { common.pool.take() } else { common.pool.take_if_any() };
+            let Some(loan) = loan else { break };
             let Some(number) = self.free_numbers.pop() else {
-                common.pool.give(buffer);
+                common.pool.give(loan);
                 break;
             };
             // SAFETY: there are as many numbers as entries. The buffer is kept in `given` until the kernel gives it back.
-            unsafe { self.buffers.add(buffer.address(), buffer.capacity() as u32, number) };
-            self.given[usize::from(number)] = Some(buffer);
+            unsafe { self.buffers.add(loan.buffer.address(), loan.buffer.capacity() as u32, number) };
+            self.given[usize::from(number)] = Some(loan);
             added += 1;
         }
         if added > 0 {
@@ -338,7 +338,7 @@ impl RingSockets {
     }
 
     fn brought(&mut self, common: &mut Common, id: SocketId, completion: Completion) {
-        let buffer = completion.buffer.and_then(|number| {
+        let loan = completion.buffer.and_then(|number| {
             self.free_numbers.push(number);
             self.given.get_mut(usize::from(number))?.take()
         });
@@ -348,7 +348,7 @@ impl RingSockets {
         }
         let goes_on = match slot.intake {
             Intake::Accept { .. } => self.accepted(common, id, completion.result),
-            Intake::Receive { .. } => Self::received(common, id, completion.result, buffer, &mut self.target),
+            Intake::Receive { .. } => Self::received(common, id, completion.result, loan, &mut self.target),
             Intake::Connect => {
                 self.addresses.remove(&id.index);
                 match completion.result {
@@ -400,27 +400,27 @@ impl RingSockets {
     }
 
     /// Whether it goes on.
-    fn received(common: &mut Common, id: SocketId, result: i32, buffer: Option<Buffer>, target: &mut usize) -> bool {
+    fn received(common: &mut Common, id: SocketId, result: i32, loan: Option<Box<Loan>>, target: &mut usize) -> bool {
         let has_end = common.table.at(id).is_some_and(|slot| slot.kind != SocketKind::Datagrams);
-        match (usize::try_from(result), buffer) {
-            (Ok(0), buffer) if has_end => {
-                if let Some(buffer) = buffer {
-                    common.pool.give(buffer);
+        match (usize::try_from(result), loan) {
+            (Ok(0), loan) if has_end => {
+                if let Some(loan) = loan {
+                    common.pool.give(loan);
                 }
                 common.bring_end(id);
                 false
             }
-            (Ok(count), Some(mut buffer)) => {
+            (Ok(count), Some(mut loan)) => {
                 // SAFETY: the kernel has written so many bytes.
-                unsafe { buffer.set_length(count) };
-                let received = common.pool.lend(buffer);
+                unsafe { loan.buffer.set_length(count) };
+                let received = common.pool.lend(loan);
                 common.bring(id, SocketOutcome::Received(Ok(received)), false)
             }
             // An empty message; the kernel gives no buffer for it.
             (Ok(_), None) => common.bring(id, SocketOutcome::Received(Ok(super::Received::nothing())), false),
-            (Err(_), buffer) => {
-                if let Some(buffer) = buffer {
-                    common.pool.give(buffer);
+            (Err(_), loan) => {
+                if let Some(loan) = loan {
+                    common.pool.give(loan);
                 }
                 match -result {
                     libc::ENOBUFS => {

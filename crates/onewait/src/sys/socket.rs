@@ -1,6 +1,6 @@
 //! Sockets, typed. Nothing here waits.
 
-use super::check;
+use super::{check, raw_syscall};
 use crate::errno::Errno;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
@@ -105,19 +105,20 @@ pub(crate) fn connect(fd: RawFd, address: &RawAddress) -> Result<(), Errno> {
 ///
 /// # Safety
 /// So many bytes at `address` are the caller's.
+#[inline]
 pub(crate) unsafe fn receive(fd: RawFd, address: usize, length: usize) -> Result<usize, Errno> {
-    let none = ptr::null_mut::<libc::c_void>();
     // SAFETY: by the contract of this function; no address is asked for.
-    check(unsafe { libc::syscall(libc::SYS_recvfrom, fd, address, length, libc::MSG_DONTWAIT, none, none) })
+    unsafe { raw_syscall(libc::SYS_recvfrom, [fd as usize, address, length, libc::MSG_DONTWAIT as usize, 0, 0]) }
 }
 
 /// # Errors
 /// Those of `send(2)`: EAGAIN if there is no room. There is no SIGPIPE.
+#[inline]
 pub(crate) fn send(fd: RawFd, bytes: &[u8]) -> Result<usize, Errno> {
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-    let none = ptr::null_mut::<libc::c_void>();
+    let (address, length) = (bytes.as_ptr() as usize, bytes.len());
     // SAFETY: the bytes are valid; there is no address.
-    check(unsafe { libc::syscall(libc::SYS_sendto, fd, bytes.as_ptr(), bytes.len(), flags, none, 0) })
+    unsafe { raw_syscall(libc::SYS_sendto, [fd as usize, address, length, flags as usize, 0, 0]) }
 }
 
 /// How an attempt to connect ended.
