@@ -78,6 +78,7 @@ pub mod counters;
 pub mod driver;
 mod errno;
 mod face;
+pub mod files;
 pub mod reactor;
 pub mod sockets;
 pub mod source;

@@ -19,6 +19,11 @@ impl Answers {
         Answers { list: Mutex::default(), is_filled: AtomicBool::new(false), doorbell }
     }
 
+    /// Whether there are any.
+    pub(crate) fn has_any(&self) -> bool {
+        self.is_filled.load(Ordering::SeqCst)
+    }
+
     /// Takes all that are there. The doorbell has to be armed before, so that the next one is not slept through.
     pub(crate) fn take(&self) -> Vec<(u64, i32)> {
         if !self.is_filled.swap(false, Ordering::SeqCst) {

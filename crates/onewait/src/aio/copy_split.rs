@@ -45,6 +45,13 @@ impl CopySplit {
         CopySplit { trial: Trial::new(), mailbox: Mailbox::new(), done, sleepers }
     }
 
+    /// Where nobody copies but the submitter.
+    pub(crate) fn without_copier() -> CopySplit {
+        let split = CopySplit::new();
+        split.give_up();
+        split
+    }
+
     /// Whether a request for so many bytes is one for the copier.
     #[inline]
     pub(super) fn is_for_copier(&self, length: u32) -> bool {

@@ -9,7 +9,7 @@ use super::mailbox::Mailbox;
 use super::payload::Payload;
 use super::questions::{Question, Questions};
 use super::request::{Reply, Target, Verdict, await_verdict};
-use super::ring_core::{RingCore, Table, Threads};
+use super::ring_core::{RingCore, Table};
 use super::slots::Key;
 use crate::counters::{Counters, Event};
 use crate::driver::doorbell::Doorbell;
@@ -78,17 +78,12 @@ impl<P: Payload> RingThread<P> {
         let report = Arc::new(Report::default());
         let (theirs, reporter) = (Arc::clone(&shared), Arc::clone(&report));
         let body = move || {
-            let ring = Ring::new().and_then(|ring| Ok((Arc::new(Doorbell::new(&ring)?), ring)));
-            match ring {
-                Ok((doorbell, ring)) => {
-                    let mut core = RingCore::new(ring, Arc::clone(&theirs.slots), busy);
-                    core.set_doorbell(Arc::clone(&doorbell));
-                    let answers = Arc::new(Answers::new(Arc::clone(&doorbell)));
-                    let threads = Threads::new(&answers);
-                    core.set_threads(threads.clone());
-                    reporter.send(Ok(doorbell));
-                    run(&mut core, &theirs, &answers);
-                    threads.stop();
+            let core = Ring::new().and_then(|ring| RingCore::with_threads(ring, Arc::clone(&theirs.slots), busy));
+            match core {
+                Ok((mut core, beside)) => {
+                    reporter.send(Ok(beside.doorbell));
+                    run(&mut core, &theirs, &beside.answers);
+                    beside.threads.stop();
                 }
                 Err(errno) => reporter.send(Err(errno)),
             }

@@ -4,7 +4,7 @@ use super::completion::{CancelVerdict, RequestHandle};
 use super::descriptor::Descriptor;
 use super::in_flight::InFlight;
 use super::queue::CompletionQueue;
-use crate::aio::{CAPACITY, Engine, Target, Verdict};
+use crate::aio::{CAPACITY, Engine, Target};
 use crate::counters::{self, Counters, Event};
 use crate::driver::{Choice, DriverKind};
 use crate::errno::Errno;
@@ -40,10 +40,21 @@ pub struct Aio {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) engine: ManuallyDrop<Engine<InFlight>>,
-    /// Tells engines apart.
-    pub(super) number: u64,
+    pub(super) number: EngineNumber,
     /// Of the process that made it.
     generation: u32,
+}
+
+/// Tells apart those who carry requests out: engines, and rings of loops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct EngineNumber(u64);
+
+impl EngineNumber {
+    /// One that nobody has.
+    pub(super) fn next() -> EngineNumber {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        EngineNumber(LAST.fetch_add(1, Ordering::Relaxed))
+    }
 }
 
 impl Aio {
@@ -65,7 +76,6 @@ impl Aio {
     /// EINVAL where the kernel is too old for it (before 6.1), ENOMEM where too little memory may be locked.
     pub fn with_driver(choice: Choice) -> Result<Aio, Errno> {
         static BEGIN: Once = Once::new();
-        static LAST: AtomicU64 = AtomicU64::new(0);
         BEGIN.call_once(|| {
             counters::adopt();
             Counters::current().event(Event::Process);
@@ -73,7 +83,7 @@ impl Aio {
         fork::watch();
         let engine = Engine::new(choice);
         engine.launch()?;
-        let number = LAST.fetch_add(1, Ordering::Relaxed);
+        let number = EngineNumber::next();
         let shared = Shared { engine: ManuallyDrop::new(engine), number, generation: fork::generation() };
         Ok(Aio { shared: Arc::new(shared) })
     }
@@ -127,11 +137,7 @@ impl Aio {
 
     fn cancel_target(&self, target: Target) -> Result<CancelVerdict, Errno> {
         self.shared.check_process()?;
-        Ok(match self.shared.engine.cancel(target) {
-            Verdict { survived: true, .. } => CancelVerdict::NotCancelled,
-            Verdict { cancelled: true, .. } => CancelVerdict::Cancelled,
-            Verdict { .. } => CancelVerdict::AllDone,
-        })
+        Ok(self.shared.engine.cancel(target).into())
     }
 }
 

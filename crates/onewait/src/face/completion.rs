@@ -1,10 +1,10 @@
 //! What comes back.
 
-use super::aio::Aio;
+use super::aio::{Aio, EngineNumber};
 use super::buffer::Buffer;
 use super::descriptor::Descriptor;
 use super::request::{PollEvents, Request};
-use crate::aio::{Key, Outcome};
+use crate::aio::{Key, Outcome, Verdict};
 use crate::errno::Errno;
 use std::fmt;
 use std::io;
@@ -37,8 +37,8 @@ impl Completion {
 pub struct RequestHandle {
     /// `None` if the request ended in the very call that submitted it.
     pub(super) key: Option<Key>,
-    /// Of which [`Aio`](crate::Aio) it is.
-    pub(super) engine: u64,
+    /// Of whom it is.
+    pub(super) engine: EngineNumber,
 }
 
 impl RequestHandle {
@@ -62,6 +62,16 @@ pub enum CancelVerdict {
     NotCancelled,
     /// There was nothing to cancel: all have ended before.
     AllDone,
+}
+
+impl From<Verdict> for CancelVerdict {
+    fn from(verdict: Verdict) -> CancelVerdict {
+        match verdict {
+            Verdict { survived: true, .. } => CancelVerdict::NotCancelled,
+            Verdict { cancelled: true, .. } => CancelVerdict::Cancelled,
+            Verdict { .. } => CancelVerdict::AllDone,
+        }
+    }
 }
 
 /// A request that was not submitted: nothing of it was done, and here it is again.

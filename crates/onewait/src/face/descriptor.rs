@@ -1,8 +1,9 @@
 //! Files that requests keep open.
 
+use crate::sys::{self, FileKind};
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A file, pipe, socket, … that is shared with the requests on it: whatever the program does, it stays open until the last
 /// of them has ended and was reaped.
@@ -19,7 +20,14 @@ use std::sync::Arc;
 /// # std::io::Result::Ok(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct Descriptor(Arc<OwnedFd>);
+pub struct Descriptor(Arc<Open>);
+
+#[derive(Debug)]
+struct Open {
+    fd: OwnedFd,
+    /// As long as it is open it stays what it is.
+    is_storage: OnceLock<bool>,
+}
 
 impl Descriptor {
     /// The descriptor for its owner alone again, so that it can be closed or turned into what it was.
@@ -27,25 +35,30 @@ impl Descriptor {
     /// # Errors
     /// The descriptor unchanged, if it has other clones, or requests that were not reaped.
     pub fn into_owned(self) -> Result<OwnedFd, Descriptor> {
-        Arc::try_unwrap(self.0).map_err(Descriptor)
+        Arc::try_unwrap(self.0).map(|open| open.fd).map_err(Descriptor)
+    }
+
+    /// Whether it is a regular file or a block device. A system call for the first time only.
+    pub(super) fn is_storage(&self) -> bool {
+        *self.0.is_storage.get_or_init(|| sys::identify(self.as_raw_fd()).0 == FileKind::Storage)
     }
 }
 
 impl<T: Into<OwnedFd>> From<T> for Descriptor {
     fn from(owner: T) -> Descriptor {
-        Descriptor(Arc::new(owner.into()))
+        Descriptor(Arc::new(Open { fd: owner.into(), is_storage: OnceLock::new() }))
     }
 }
 
 impl AsFd for Descriptor {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.0.fd.as_fd()
     }
 }
 
 impl AsRawFd for Descriptor {
     fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
+        self.0.fd.as_raw_fd()
     }
 }
 

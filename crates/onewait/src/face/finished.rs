@@ -75,6 +75,13 @@ impl Finished {
         self.outstanding.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// Takes the oldest, if it comes in time.
+    pub(super) fn reap(&self, timeout: Option<Duration>) -> Option<Completion> {
+        let mut one = One(None);
+        self.wait(&mut one, 1, timeout);
+        one.0
+    }
+
     pub(super) fn outstanding(&self) -> usize {
         self.outstanding.load(Ordering::Relaxed)
     }
@@ -138,5 +145,14 @@ impl Finished {
             state.sleeping -= 1;
             state.woken = state.woken.saturating_sub(1);
         }
+    }
+}
+
+/// Room for one completion.
+struct One(Option<Completion>);
+
+impl Extend<Completion> for One {
+    fn extend<T: IntoIterator<Item = Completion>>(&mut self, completions: T) {
+        self.0 = completions.into_iter().next();
     }
 }

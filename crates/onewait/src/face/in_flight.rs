@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// Owns all that a request points to, from submission until the kernel is done with it: it lies in the engine's slot, out
 /// of reach of the program, so nothing that the program drops or forgets can free it earlier.
-pub(super) struct InFlight {
+pub(crate) struct InFlight {
     pub(super) request: Request,
     vectors: Vectors,
     /// Of a poll: the events that it may tell of.

@@ -17,10 +17,13 @@ mod finished;
 mod in_flight;
 mod queue;
 mod request;
+mod ring_queue;
 
 pub use aio::Aio;
 pub use buffer::Buffer;
 pub use completion::{CancelVerdict, Completion, Refused, RequestHandle};
 pub use descriptor::Descriptor;
+pub(crate) use in_flight::InFlight;
 pub use queue::CompletionQueue;
 pub use request::{PollEvents, Request};
+pub(crate) use ring_queue::RingQueue;

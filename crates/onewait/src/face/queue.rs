@@ -187,9 +187,7 @@ impl CompletionQueue {
 
     /// Reaps one; if there is none, sleeps until there is, at most for `timeout` (`None`: for ever).
     pub fn reap(&self, timeout: Option<Duration>) -> Option<Completion> {
-        let mut one = One(None);
-        self.finished.wait(&mut one, 1, timeout);
-        one.0
+        self.finished.reap(timeout)
     }
 
     /// Reaps one if there is one, and never sleeps.
@@ -245,14 +243,5 @@ impl fmt::Debug for CompletionQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (outstanding, limit) = (self.outstanding(), self.limit());
         write!(f, "CompletionQueue({outstanding} of {limit} requests, {:?})", self.aio.driver())
-    }
-}
-
-/// Room for one completion.
-struct One(Option<Completion>);
-
-impl Extend<Completion> for One {
-    fn extend<T: IntoIterator<Item = Completion>>(&mut self, completions: T) {
-        self.0 = completions.into_iter().next();
     }
 }

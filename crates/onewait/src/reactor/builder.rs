@@ -16,6 +16,7 @@ pub struct ReactorBuilder {
     pub(super) timers: usize,
     pub(super) embeddable: bool,
     pub(super) sockets_token: u64,
+    pub(super) files_token: u64,
     pub(super) socket_memory: usize,
     pub(super) choice: Option<Choice>,
 }
@@ -28,6 +29,7 @@ impl ReactorBuilder {
             timers: usize::MAX,
             embeddable: false,
             sockets_token: Reactor::SOCKETS,
+            files_token: Reactor::FILES,
             socket_memory: 4 << 20,
             choice: None,
         }
@@ -73,6 +75,14 @@ impl ReactorBuilder {
         self
     }
 
+    /// What a wait reports, with [`Events::IN`], when there are completions of [`files`](Reactor::files) to be taken;
+    /// otherwise it is [`Reactor::FILES`].
+    #[must_use]
+    pub fn files_token(mut self, token: u64) -> Self {
+        self.files_token = token;
+        self
+    }
+
     /// How many bytes the buffers that sockets receive into may have, all together; otherwise 4 MiB. They are made as they
     /// are needed. While all are with the program, nothing is received.
     #[must_use]
@@ -81,7 +91,7 @@ impl ReactorBuilder {
         self
     }
 
-    /// Which driver sockets are to have; otherwise the best that the system allows, or what the environment variable
+    /// Which driver sockets and files are to have; otherwise the best that the system allows, or what the environment variable
     /// `ONEWAIT_DRIVER` asks for.
     #[must_use]
     pub fn driver(mut self, choice: Choice) -> Self {

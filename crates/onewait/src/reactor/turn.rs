@@ -9,6 +9,7 @@ use super::sources::Sources;
 use super::spin::Spin;
 use super::wheel::Wheel;
 use crate::errno::Errno;
+use crate::files::OwnFiles;
 use crate::sockets::Sockets;
 use eventpoll::{Armed, Events, Ready, Ring};
 use std::fmt;
@@ -17,6 +18,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+mod files;
 mod sockets;
 mod urgent;
 
@@ -44,12 +46,17 @@ pub struct Reactor {
     embedded: Option<Embedded>,
     /// Made when they are first asked for.
     sockets: Option<Box<Sockets>>,
+    /// The same.
+    files: Option<Box<OwnFiles>>,
     how: ReactorBuilder,
 }
 
 impl Reactor {
     /// The token of [`Reactor::sockets`], unless it is to be another one.
     pub const SOCKETS: u64 = u64::MAX;
+
+    /// The token of [`Reactor::files`], unless it is to be another one.
+    pub const FILES: u64 = u64::MAX - 1;
 
     /// # Errors
     /// Those of [`ReactorBuilder::build`].
@@ -69,6 +76,7 @@ impl Reactor {
             classes: urgent::Turns::default(),
             embedded,
             sockets: None,
+            files: None,
             how,
         };
         reactor.leave()?;
@@ -162,6 +170,7 @@ impl Reactor {
         if events.is_empty() {
             return Err(Errno::INVAL);
         }
+        self.begin_turn_of_completions();
         let was_woken = self.embedded.as_mut().is_some_and(|embedded| embedded.enter(&mut self.bell));
         let timeout = if was_woken { Some(Duration::ZERO) } else { timeout };
         let waited = self.wait_inside(events, timeout);
@@ -226,6 +235,7 @@ impl Reactor {
         let room = self.room_of_descriptors(events.len());
         let slept = self.sleep_in_kernel(&mut events[..room], timeout);
         let woken = self.bell.disarm();
+        self.finish_files();
         let (count, error) = match slept {
             Ok(count) => (count, None),
             Err(errno) => (0, Some(errno)),

@@ -29,8 +29,10 @@ pub use id::SocketId;
 pub use loan::Received;
 pub use outgoing::Outgoing;
 
+use crate::aio::LoopRing;
 use crate::driver::{Choice, DriverKind, is_refusal};
 use crate::errno::Errno;
+use crate::face::InFlight;
 use crate::sys::fork;
 use crate::sys::socket::RawAddress;
 use common::Common;
@@ -46,6 +48,8 @@ use std::time::Duration;
 
 /// So many sends may be in flight or not taken.
 const MOST_SENDS: usize = 1 << 16;
+/// A program that sends again for each send that has ended, which may be in that very call, is to come back to its loop.
+const TAKEN_A_TURN: usize = 4096;
 
 /// The sockets that a [`Reactor`](crate::reactor::Reactor) owns, and does things with: from
 /// [`Reactor::sockets`](crate::reactor::Reactor::sockets).
@@ -99,6 +103,8 @@ const MOST_SENDS: usize = 1 << 16;
 pub struct Sockets {
     driver: Driver,
     common: Common,
+    /// So many completions may still be taken in this turn.
+    left: usize,
     /// Of the process that made it.
     generation: u32,
 }
@@ -143,7 +149,7 @@ impl Sockets {
                 Err(errno) => return Err(errno),
             },
         };
-        Ok(Sockets { driver, common: Common::new(memory, waker), generation: fork::generation() })
+        Ok(Sockets { driver, common: Common::new(memory, waker), left: TAKEN_A_TURN, generation: fork::generation() })
     }
 
     /// Which driver it is.
@@ -286,15 +292,26 @@ impl Sockets {
         Ok(())
     }
 
-    /// The next completion. `None`: there is none in this turn; wait for more.
+    /// The next completion. `None`: there is none in this turn, or there were many; wait for more.
     #[inline]
     pub fn take(&mut self) -> Option<SocketCompletion> {
+        if self.left == 0 {
+            return None;
+        }
         if self.common.done.is_empty()
             && let Driver::Epoll(epoll) = &mut self.driver
         {
             epoll.look(&mut self.common);
         }
-        self.common.take()
+        let taken = self.common.take();
+        self.left -= usize::from(taken.is_some());
+        taken
+    }
+
+    /// A turn begins.
+    #[inline]
+    pub(crate) fn begin_turn(&mut self) {
+        self.left = TAKEN_A_TURN;
     }
 
     fn slot(&mut self, socket: SocketId) -> Result<&mut Slot, Errno> {
@@ -329,6 +346,33 @@ impl Sockets {
             _ if self.generation != fork::generation() => Err(Errno(libc::ECHILD)),
             Driver::Uring(ring) if !ring.is_ours() => Err(Errno(libc::EEXIST)),
             _ => Ok(()),
+        }
+    }
+
+    /// The ring that these are in, for requests on files.
+    ///
+    /// # Errors
+    /// ECHILD, EEXIST; EINVAL if there is none.
+    pub(crate) fn loop_ring(&mut self) -> Result<&mut LoopRing<InFlight>, Errno> {
+        self.check_owner()?;
+        match &mut self.driver {
+            Driver::Uring(ring) => Ok(ring.loop_ring()),
+            Driver::Epoll(_) => Err(Errno::INVAL),
+        }
+    }
+
+    /// Requests on files were staged in the ring.
+    pub(crate) fn were_staged(&mut self) {
+        if let Driver::Uring(ring) = &mut self.driver {
+            ring.were_staged(&mut self.common);
+        }
+    }
+
+    /// Tells of requests on files that have ended. Not while the reactor sleeps: that would wake it.
+    #[inline]
+    pub(crate) fn finish_files(&mut self) {
+        if let Driver::Uring(ring) = &mut self.driver {
+            ring.loop_ring().finish();
         }
     }
 

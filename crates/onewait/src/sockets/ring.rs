@@ -15,11 +15,13 @@ use super::completion::SocketOutcome;
 use super::id::{GENERATION_BITS, Intake, SocketId};
 use super::loan::Loan;
 use super::outgoing::Sending;
+use crate::aio::{GUEST, LoopRing};
 use crate::driver::operation::MAX_LENGTH;
 use crate::driver::uring::buffers::BufferRing;
 use crate::driver::uring::sockets::Staged;
-use crate::driver::uring::{Completion, Entered, Ring, Stay};
+use crate::driver::uring::{Completion, Entered, Stay};
 use crate::errno::Errno;
+use crate::face::InFlight;
 use crate::sys::socket::{RawAddress, SocketKind};
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -34,23 +36,25 @@ const FIRST_TARGET: usize = 256;
 /// What was not taken keeps the rest in the kernel.
 const MOST_DONE: usize = 4096;
 
-/// The two highest bits of a `user_data`: what the completion is for.
-const INTAKE: u64 = 0;
-const SEND: u64 = 1;
+/// What a completion is for: its `user_data` begins with this, then come the generation and the index of a socket.
+const INTAKE: u64 = GUEST >> KIND_SHIFT;
+const SEND: u64 = INTAKE | 1;
 /// Of cancellations; those in this very word have no socket.
-const NOTHING: u64 = 2;
+const NOTHING: u64 = INTAKE | 2;
 /// The reactor's other descriptors have news.
-const OTHERS: u64 = 3;
-const KIND_SHIFT: u32 = 62;
+const OTHERS: u64 = INTAKE | 3;
+const KIND_SHIFT: u32 = 60;
 
 pub(super) struct RingSockets {
     /// Dropped before what the kernel may write to.
-    ring: Ring,
+    ring: LoopRing<InFlight>,
     buffers: BufferRing,
     /// The buffers that the kernel has, by number.
     given: Vec<Option<Box<Loan>>>,
     free_numbers: Vec<u16>,
     target: usize,
+    /// Somebody has received: before, the kernel has no buffers.
+    receives: bool,
     /// Addresses of connections that are being made.
     addresses: HashMap<u32, Box<RawAddress>>,
     /// Operations that have not ended.
@@ -74,15 +78,16 @@ impl RingSockets {
     /// # Errors
     /// Those of making a ring: what io_uring is refused with, and EMFILE, ENOMEM.
     pub(super) fn new() -> Result<RingSockets, Errno> {
-        let ring = Ring::new()?;
+        let ring = LoopRing::new()?;
         // SAFETY: the ring is the first field, and so dropped first.
-        let buffers = unsafe { BufferRing::register(&ring, ENTRIES, GROUP)? };
+        let buffers = unsafe { BufferRing::register(ring.ring(), ENTRIES, GROUP)? };
         Ok(RingSockets {
             ring,
             buffers,
             given: (0..ENTRIES).map(|_| None).collect(),
             free_numbers: (0..ENTRIES).rev().collect(),
             target: FIRST_TARGET,
+            receives: false,
             addresses: HashMap::new(),
             in_flight: 0,
             backlog: VecDeque::new(),
@@ -93,6 +98,24 @@ impl RingSockets {
             tells: false,
             owner: this_thread(),
         })
+    }
+
+    pub(super) fn loop_ring(&mut self) -> &mut LoopRing<InFlight> {
+        &mut self.ring
+    }
+
+    /// What somebody else has staged stays so until the next turn, unless that is far.
+    pub(super) fn were_staged(&mut self, common: &mut Common) {
+        if self.tells {
+            self.hand_over(common);
+        }
+    }
+
+    /// An error comes in the next turn again.
+    fn hand_over(&mut self, common: &mut Common) {
+        let _ = self.hand_over_backlog(common).and_then(|()| self.ring.enter(Stay::No));
+        self.reap(common);
+        self.ring.finish();
     }
 
     /// Whether it is this thread's.
@@ -109,7 +132,7 @@ impl RingSockets {
         if !common.starved.is_empty() {
             self.feed(common);
         }
-        if self.ring.has_news() || self.ring.staged() > 0 || !self.backlog.is_empty() {
+        if self.ring.has_news() || !self.backlog.is_empty() {
             self.enter(common, Stay::No)?;
         }
         Ok(())
@@ -134,6 +157,7 @@ impl RingSockets {
             self.watches_others = true;
             self.stage(common, Staged::readable(others.as_raw_fd(), OTHERS << KIND_SHIFT));
         }
+        self.ring.prepare_sleep();
         // A call that has handed something over says nothing of how its sleep has ended.
         let hands_over = self.ring.staged() > 0 || !self.backlog.is_empty();
         let end = if hands_over { timeout.map(|timeout| (Instant::now(), timeout)) } else { None };
@@ -143,7 +167,7 @@ impl RingSockets {
             entered = Entered::Interrupted;
         }
         let others_have_news = std::mem::take(&mut self.others_have_news);
-        let has_nothing = !others_have_news && common.done.is_empty();
+        let has_nothing = !others_have_news && common.done.is_empty() && !self.ring.has_finished();
         if entered == Entered::Interrupted && has_nothing { Err(Errno::INTR) } else { Ok(Some(others_have_news)) }
     }
 
@@ -162,20 +186,19 @@ impl RingSockets {
     fn stage(&mut self, common: &mut Common, staged: Staged) {
         self.in_flight += 1;
         // SAFETY: as said above; buffers of the group are in `given`.
-        if !self.backlog.is_empty() || !unsafe { self.ring.stage_socket(&staged) } {
+        if !self.backlog.is_empty() || !unsafe { self.ring.stage_guest(&staged) } {
             self.backlog.push_back(staged);
         }
-        // A full queue is a batch. While completions are reaped, the next turn sees to it; an error comes there again.
+        // A full queue is a batch. While completions are reaped, the next turn sees to it.
         if !self.is_reaping && (self.tells || !self.backlog.is_empty()) {
-            let _ = self.hand_over_backlog(common).and_then(|()| self.ring.enter(Stay::No));
-            self.reap(common);
+            self.hand_over(common);
         }
     }
 
     fn hand_over_backlog(&mut self, common: &mut Common) -> Result<(), Errno> {
         while let Some(staged) = self.backlog.front() {
             // SAFETY: as `stage` says.
-            if unsafe { self.ring.stage_socket(staged) } {
+            if unsafe { self.ring.stage_guest(staged) } {
                 self.backlog.pop_front();
                 continue;
             }
@@ -191,6 +214,9 @@ impl RingSockets {
 
     /// The kernel gets the buffers that it is to have, and those who found none try again.
     fn feed(&mut self, common: &mut Common) {
+        if !self.receives {
+            return;
+        }
         let has = ENTRIES as usize - self.free_numbers.len();
         let mut added = 0;
         while has + added < self.target {
@@ -228,7 +254,10 @@ impl RingSockets {
         let user_data = user_data(INTAKE, id);
         let staged = match slot.intake {
             Intake::Accept { again } => Staged::accept(fd, again, user_data),
-            Intake::Receive { again } => Staged::receive(fd, again, GROUP, user_data),
+            Intake::Receive { again } => {
+                self.receives = true;
+                Staged::receive(fd, again, GROUP, user_data)
+            }
             Intake::Connect => match self.addresses.get(&id.index) {
                 Some(address) => Staged::connect(fd, address.as_ptr(), address.len(), user_data),
                 None => return,
@@ -302,7 +331,7 @@ impl RingSockets {
     fn reap(&mut self, common: &mut Common) {
         self.is_reaping = true;
         while common.done.len() < MOST_DONE {
-            let Some(completion) = self.ring.reap() else { break };
+            let Some(completion) = self.ring.next() else { break };
             self.has_reaped = true;
             let id = id_of(completion.user_data);
             self.in_flight -= usize::from(completion.is_last);
@@ -316,6 +345,7 @@ impl RingSockets {
                 _ => {}
             }
         }
+        self.has_reaped |= self.ring.has_finished();
         self.is_reaping = false;
     }
 
@@ -445,7 +475,7 @@ impl RingSockets {
         let mut asked = false;
         while self.in_flight > 0 {
             // SAFETY: it points to nothing.
-            if !asked && unsafe { self.ring.stage_socket(&Staged::cancel_all(NOTHING << KIND_SHIFT)) } {
+            if !asked && unsafe { self.ring.stage_guest(&Staged::cancel_all(NOTHING << KIND_SHIFT)) } {
                 asked = true;
                 self.in_flight += 1;
             }
@@ -454,7 +484,7 @@ impl RingSockets {
             if self.ring.enter(if asked { Stay::UntilCompletion } else { Stay::No }).is_err() {
                 return false;
             }
-            while let Some(completion) = self.ring.reap() {
+            while let Some(completion) = self.ring.next() {
                 self.in_flight -= usize::from(completion.is_last);
                 let is_intake = completion.user_data >> KIND_SHIFT == INTAKE;
                 let slot = common.table.at(id_of(completion.user_data)).filter(|_| is_intake && completion.result >= 0);
@@ -464,6 +494,7 @@ impl RingSockets {
                 }
             }
         }
+        self.ring.drain();
         true
     }
 
@@ -472,6 +503,7 @@ impl RingSockets {
         std::mem::forget(std::mem::take(&mut self.given));
         std::mem::forget(std::mem::take(&mut self.addresses));
         self.buffers.leak();
+        self.ring.leak();
     }
 
     /// For whoever polls the reactor: signalled when there is news and the ring is not entered.
@@ -480,7 +512,7 @@ impl RingSockets {
     /// Those of `io_uring_register(2)`.
     pub(super) fn tell(&mut self, eventfd: RawFd) -> Result<(), Errno> {
         self.tells = true;
-        self.ring.register_eventfd(eventfd)
+        self.ring.ring().register_eventfd(eventfd)
     }
 }
 

@@ -22,15 +22,18 @@ use crate::driver::doorbell::Doorbell;
 use crate::driver::operation::Operation;
 use crate::driver::pool::Pool;
 use crate::driver::uring::{Completion, Entered, Ring, Stay};
+use crate::errno::Errno;
 use crate::sys;
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 
-/// `user_data` of the doorbell. No key has the top bit set.
-const DOORBELL: u64 = u64::MAX;
-/// Set in the `user_data` of cancellations; the rest is a running number.
+/// Set in the `user_data` of cancellations; the rest is a running number. No key has the top bit set.
 const CANCELLATION: u64 = 1 << 63;
+/// `user_data` of the doorbell: no cancellation will ever have it.
+const DOORBELL: u64 = FOREIGN - 1;
+/// Set in the `user_data` of what is no request: of [`LoopRing`](super::LoopRing)'s guests.
+pub(super) const FOREIGN: u64 = 3 << 62;
 /// How often a request is handed over again when the kernel answers EAGAIN or EINTR where it should not.
 const RETRIES: u8 = 16;
 
@@ -58,6 +61,8 @@ pub(crate) struct RingCore<P: Payload> {
     threads: Option<Threads>,
     /// Whether the ring waits for the doorbell.
     is_armed: bool,
+    /// What was reaped and is no request.
+    foreign: VecDeque<Completion>,
 }
 
 /// Threads beside a ring.
@@ -86,6 +91,14 @@ impl Threads {
     }
 }
 
+/// What a ring's thread has beside the ring.
+pub(crate) struct Beside {
+    pub(crate) threads: Threads,
+    pub(crate) answers: Arc<Answers>,
+    /// Ends waits in the ring, where [`RingCore::arm`] was called before the wait.
+    pub(crate) doorbell: Arc<Doorbell>,
+}
+
 #[derive(Clone, Copy)]
 enum Entry {
     Request(Key),
@@ -110,17 +123,26 @@ impl<P: Payload> RingCore<P> {
             doorbell: None,
             threads: None,
             is_armed: false,
+            foreign: VecDeque::new(),
         }
     }
 
-    /// Lets signals on the doorbell end waits in the ring, where [`RingCore::arm`] was called before the wait.
-    pub(crate) fn set_doorbell(&mut self, doorbell: Arc<Doorbell>) {
-        self.doorbell = Some(doorbell);
-    }
-
-    /// Hands operations that only a plain system call does right to these threads.
-    pub(crate) fn set_threads(&mut self, threads: Threads) {
-        self.threads = Some(threads);
+    /// With threads beside it, for operations that only a plain system call does right.
+    ///
+    /// # Errors
+    /// EMFILE, ENFILE, ENOMEM.
+    pub(crate) fn with_threads(
+        ring: Ring,
+        slots: Arc<Table<P>>,
+        busy: Arc<Busy>,
+    ) -> Result<(RingCore<P>, Beside), Errno> {
+        let doorbell = Arc::new(Doorbell::new(&ring)?);
+        let answers = Arc::new(Answers::new(Arc::clone(&doorbell)));
+        let threads = Threads::new(&answers);
+        let mut core = RingCore::new(ring, slots, busy);
+        core.doorbell = Some(Arc::clone(&doorbell));
+        core.threads = Some(threads.clone());
+        Ok((core, Beside { threads, answers, doorbell }))
     }
 
     /// Ends what the threads have done.
@@ -140,6 +162,21 @@ impl<P: Payload> RingCore<P> {
 
     pub(crate) fn ring(&self) -> &Ring {
         &self.ring
+    }
+
+    /// For what is no request: its `user_data` is [`FOREIGN`].
+    pub(super) fn ring_mut(&mut self) -> &mut Ring {
+        &mut self.ring
+    }
+
+    /// Whether there is something to do before a sleep: not all is handed over, or reaped completions are no requests'.
+    pub(super) fn has_more(&self) -> bool {
+        !self.backlog.is_empty() || !self.foreign.is_empty()
+    }
+
+    /// The next completion that is no request's, of those that were reaped among requests.
+    pub(super) fn next_foreign(&mut self) -> Option<Completion> {
+        self.foreign.pop_front()
     }
 
     /// Hands over what is staged, if anything is, and finishes what has completed.
@@ -251,11 +288,19 @@ impl<P: Payload> RingCore<P> {
         entered
     }
 
+    /// An error here is one that no request can be blamed for (a ring closed behind our back, say); what is staged stays
+    /// staged.
     fn enter(&mut self, stay: Stay<'_>) -> Entered {
+        self.try_enter(stay).unwrap_or(Entered::Interrupted)
+    }
+
+    /// Hands over what is staged, and stays as long as `stay` says. Reaps nothing.
+    ///
+    /// # Errors
+    /// Those of [`Ring::enter`].
+    pub(super) fn try_enter(&mut self, stay: Stay<'_>) -> Result<Entered, Errno> {
         Counters::current().batch(self.ring.staged());
-        // An error here is one that no request can be blamed for (a ring closed behind our back, say); what is staged
-        // stays staged.
-        let entered = self.ring.enter(stay).unwrap_or(Entered::Interrupted);
+        let entered = self.ring.enter(stay);
         if self.ring.staged() == 0 {
             for fd in self.staged.drain(..) {
                 self.busy.remove(fd);
@@ -274,12 +319,19 @@ impl<P: Payload> RingCore<P> {
         while let Some(completion) = self.ring.reap() {
             self.completed(completion);
         }
+        self.decide();
+    }
+
+    /// Answers questions that what was finished has decided.
+    pub(super) fn decide(&mut self) {
         self.decide_cancellations();
         self.decide_closes();
     }
 
-    fn completed(&mut self, completion: Completion) {
+    /// Finishes what the kernel says has completed; [`RingCore::decide`] follows.
+    pub(super) fn completed(&mut self, completion: Completion) {
         match completion.user_data {
+            FOREIGN.. => self.foreign.push_back(completion),
             DOORBELL => self.is_armed = !completion.is_last,
             user_data if user_data & CANCELLATION != 0 => {
                 for cancellation in &mut self.cancellations {

@@ -11,7 +11,7 @@ pub(crate) mod sockets;
 use super::operation::{Code, Operation};
 use crate::errno::Errno;
 use crate::sys::{self, Descriptor};
-use io_uring::squeue::Entry;
+use io_uring::squeue::{Entry, Flags};
 use io_uring::types::{Fd, FsyncFlags, Timespec};
 use io_uring::{EnterFlags, IoUring, Probe, opcode};
 use std::io;
@@ -88,6 +88,10 @@ pub(crate) struct Ring {
     ring: IoUring,
     entrance: Entrance,
     has_futex: bool,
+    /// Its thread takes signals.
+    takes_signals: bool,
+    /// Whether there is a limit on the size of files: asked once for all that is handed over together.
+    has_size_limit: Option<bool>,
 }
 
 impl Ring {
@@ -118,10 +122,16 @@ impl Ring {
         let mut probe = Probe::new();
         let is_probed = ring.submitter().register_probe(&mut probe).is_ok();
         let has_futex = is_probed && probe.is_supported(opcode::FutexWait::CODE);
-        let mut ring = Ring { ring, entrance, has_futex };
+        let mut ring = Ring { ring, entrance, has_futex, takes_signals: false, has_size_limit: None };
         ring.push(opcode::Nop::new().build());
         ring.enter(Stay::UntilCompletion)?;
         ring.reap().map(|_| ring).ok_or(Errno::INVAL)
+    }
+
+    /// No operation is to raise a signal, though its thread does not hold them back: writes that could (SIGPIPE, SIGXFSZ) are
+    /// left to threads of the kernel's, which do.
+    pub(crate) fn spare_from_signals(&mut self) {
+        self.takes_signals = true;
     }
 
     /// Whether the ring can wait for a futex (6.7).
@@ -134,7 +144,14 @@ impl Ring {
     /// # Safety
     /// What the operation points to stays valid until the completion with `user_data` was seen, or the ring is dropped.
     pub(crate) unsafe fn stage(&mut self, operation: &Operation, user_data: u64) -> bool {
-        self.push(entry(operation).user_data(user_data))
+        let flags = if self.can_raise(operation) { Flags::ASYNC } else { Flags::empty() };
+        self.push(entry(operation).flags(flags).user_data(user_data))
+    }
+
+    /// Whether the operation could raise a signal in a thread that takes it.
+    fn can_raise(&mut self, operation: &Operation) -> bool {
+        let is_write = self.takes_signals && operation.is_write();
+        is_write && (operation.is_stream() || *self.has_size_limit.get_or_insert_with(sys::has_size_limit))
     }
 
     /// Stages the cancellation of the operation with `target` as its `user_data`. False if the queue is full.
@@ -187,6 +204,7 @@ impl Ring {
     /// Those of `io_uring_enter(2)` that do not pass by themselves.
     pub(crate) fn enter(&mut self, stay: Stay<'_>) -> Result<Entered, Errno> {
         let staged = self.staged() as u32;
+        self.has_size_limit = None;
         self.entrance().enter(staged, stay)
     }
 

@@ -14,10 +14,7 @@ impl Reactor {
     /// and what the system refuses a driver with that nothing else may stand in for.
     #[inline]
     pub fn sockets(&mut self) -> Result<&mut Sockets, Errno> {
-        match &mut self.sockets {
-            Some(sockets) => Ok(sockets),
-            none => Ok(none.insert(Box::new(make(self.how, &self.registry)?))),
-        }
+        made(&mut self.sockets, self.how, &self.registry)
     }
 
     /// What a wait reports when sockets have something.
@@ -52,6 +49,7 @@ impl Reactor {
         // What is still to be taken does not keep the others waiting.
         if asks_kernel || sockets.has_news() {
             sockets.turn()?;
+            sockets.finish_files();
         }
         Ok(self.tell_of_sockets(events))
     }
@@ -63,6 +61,19 @@ impl Reactor {
         }
         *place = Ready { token: self.how.sockets_token, events: Events::IN };
         1
+    }
+}
+
+/// Those that there are, or new ones.
+#[inline]
+pub(super) fn made<'s>(
+    sockets: &'s mut Option<Box<Sockets>>,
+    how: ReactorBuilder,
+    registry: &Registry,
+) -> Result<&'s mut Sockets, Errno> {
+    match sockets {
+        Some(sockets) => Ok(sockets),
+        none => Ok(none.insert(Box::new(make(how, registry)?))),
     }
 }
 

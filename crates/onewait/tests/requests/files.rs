@@ -1,8 +1,7 @@
-//! Reads, writes and `fsync` on regular files, through the safe face.
+//! Reads, writes and `fsync` on regular files.
 
-mod common;
-
-use common::{Scratch, checksum, pattern, queue, read_only, reap, reap_all};
+use super::{queue, reap, reap_all};
+use crate::common::{Scratch, checksum, pattern, read_only};
 use onewait::{Buffer, Completion, Descriptor, Errno, Request};
 use std::fs::OpenOptions;
 use std::io::Write;

@@ -1,0 +1,190 @@
+//! Requests on files in a loop's own ring: what is asked for goes to the kernel with the call that also waits.
+//!
+//! ```text
+//!       reactor.files()?.submit(request)                 take → Completion
+//!                 │                                        ▲
+//!   ┌─────────────┴────────────────────────────────────────┴─────────────┐
+//!   │ Files       the requests and completions of the crate's queues     │
+//!   ├──────────────────────────────────┬─────────────────────────────────┤
+//!   │ uring: the ring that the sockets │ epoll: a completion queue with  │
+//!   │ are in and the loop sleeps in    │ an engine and threads of its own│
+//!   └──────────────────────────────────┴─────────────────────────────────┘
+//! ```
+//!
+//! A [`CompletionQueue`] serves any thread, and so its requests go through an engine's thread: a wake-up there, and one back.
+//! A loop that has a ring needs neither.
+
+use crate::driver::{Choice, DriverKind};
+use crate::errno::Errno;
+use crate::face::{
+    Aio, CancelVerdict, Completion, CompletionQueue, Descriptor, Refused, Request, RequestHandle, RingQueue,
+};
+use crate::sockets::Sockets;
+use eventpoll::{AsSource, SourceRef};
+use std::fmt;
+
+/// The requests on files of a [`Reactor`](crate::reactor::Reactor)'s own: from
+/// [`Reactor::files`](crate::reactor::Reactor::files).
+///
+/// They are the same [`Request`]s as those of a [`CompletionQueue`], with the same results and the same order among
+/// themselves; towards the requests of queues there is none. They belong to the thread of the loop: what is submitted is
+/// carried out from the next [`wait`](crate::reactor::Reactor::wait) on, and when something has ended, the wait reports the
+/// token [`ReactorBuilder::files_token`](crate::reactor::ReactorBuilder::files_token).
+///
+/// On the `uring` driver a request takes no thread, no wake-up and no system call of its own, with one exception: short
+/// writes into the page cache are done in the call itself, as [`CompletionQueue::submit`] does them, since a ring needs a
+/// thread for these. On the `epoll` driver it is as with a queue.
+///
+/// ```
+/// use onewait::reactor::{Reactor, Ready};
+/// use onewait::{Buffer, Descriptor, Request};
+///
+/// let mut reactor = Reactor::new()?;
+/// let file = Descriptor::from(std::fs::File::open("Cargo.toml")?);
+/// for block in 0..4 {
+///     reactor.files()?.submit(Request::read(&file, Buffer::with_capacity(4096), block * 4096).token(block))?;
+/// }
+/// let mut events = [Ready::default(); 8];
+/// while reactor.files()?.outstanding() > 0 {
+///     for event in reactor.wait(&mut events, None)? {
+///         assert_eq!(event.token, Reactor::FILES);
+///     }
+///     while let Some(done) = reactor.files()?.take() {
+///         println!("block {}: {} bytes", done.token, done.result?);
+///     }
+/// }
+/// # std::io::Result::Ok(())
+/// ```
+///
+/// # The end
+/// Dropping the reactor cancels what can be cancelled, and waits for what the disk is in the middle of. Writes that had not
+/// begun are lost then.
+pub struct Files<'r> {
+    own: &'r mut OwnFiles,
+    sockets: &'r mut Sockets,
+}
+
+/// What a reactor keeps of them.
+pub(crate) struct OwnFiles {
+    carrier: Carrier,
+    /// So many completions may still be taken in this turn.
+    left: usize,
+}
+
+/// A program that submits a request for each completion, which then ends in that very call, is to come back to its loop.
+const TAKEN_A_TURN: usize = 256;
+
+/// Who carries requests out.
+enum Carrier {
+    /// The ring of the reactor's sockets.
+    Ring(Box<RingQueue>),
+    Engine(CompletionQueue),
+}
+
+impl OwnFiles {
+    /// On the driver that the sockets are on.
+    ///
+    /// # Errors
+    /// Those of [`Aio::with_driver`].
+    pub(crate) fn new(sockets: &Sockets) -> Result<OwnFiles, Errno> {
+        let carrier = match sockets.driver() {
+            DriverKind::Uring => Carrier::Ring(Box::new(RingQueue::new())),
+            driver => Carrier::Engine(Aio::with_driver(Choice::Strict(driver))?.queue()),
+        };
+        Ok(OwnFiles { carrier, left: TAKEN_A_TURN })
+    }
+
+    /// A turn begins.
+    #[inline]
+    pub(crate) fn begin_turn(&mut self) {
+        self.left = TAKEN_A_TURN;
+    }
+}
+
+impl AsSource for OwnFiles {
+    fn as_source(&self) -> SourceRef<'_> {
+        match &self.carrier {
+            Carrier::Ring(queue) => queue.source(),
+            Carrier::Engine(queue) => queue.as_source(),
+        }
+    }
+}
+
+impl<'r> Files<'r> {
+    pub(crate) fn new(own: &'r mut OwnFiles, sockets: &'r mut Sockets) -> Files<'r> {
+        Files { own, sockets }
+    }
+
+    /// Which driver it is.
+    pub fn driver(&self) -> DriverKind {
+        self.sockets.driver()
+    }
+
+    /// Submits a request. It is on its way when the loop waits next.
+    ///
+    /// # Errors
+    /// The request is given back, and nothing of it was done: EAGAIN when too many are in flight or were not taken
+    /// ([`CAPACITY`](crate::aio::CAPACITY)); ECHILD in the child of a fork; on the `uring` driver EEXIST on another thread
+    /// than the one that called [`Reactor::files`](crate::reactor::Reactor::files), or `sockets`, first; on the `epoll`
+    /// driver those of [`CompletionQueue::submit`].
+    pub fn submit(&mut self, request: Request) -> Result<RequestHandle, Refused> {
+        match &self.own.carrier {
+            Carrier::Ring(queue) => {
+                let handle = match self.sockets.loop_ring() {
+                    Ok(ring) => queue.submit(ring, request)?,
+                    Err(errno) => return Err(Refused { errno, request }),
+                };
+                self.sockets.were_staged();
+                Ok(handle)
+            }
+            Carrier::Engine(queue) => queue.submit(request),
+        }
+    }
+
+    /// The completion of the request that has ended first. `None`: there is none, or there were many in this turn; the next
+    /// wait tells whether there are more.
+    #[inline]
+    pub fn take(&mut self) -> Option<Completion> {
+        self.own.left = self.own.left.checked_sub(1)?;
+        match &self.own.carrier {
+            Carrier::Ring(queue) => queue.try_reap(),
+            Carrier::Engine(queue) => queue.try_reap(),
+        }
+    }
+
+    /// How many requests are in flight or were not taken.
+    pub fn outstanding(&self) -> usize {
+        match &self.own.carrier {
+            Carrier::Ring(queue) => queue.outstanding(),
+            Carrier::Engine(queue) => queue.outstanding(),
+        }
+    }
+
+    /// Cancels a request, as [`Aio::cancel`].
+    ///
+    /// # Errors
+    /// EINVAL if the request was submitted elsewhere; ECHILD in the child of a fork; EEXIST as [`Files::submit`].
+    pub fn cancel(&mut self, request: RequestHandle) -> Result<CancelVerdict, Errno> {
+        match &self.own.carrier {
+            Carrier::Ring(queue) => queue.cancel(self.sockets.loop_ring()?, request),
+            Carrier::Engine(queue) => queue.cancel(request),
+        }
+    }
+
+    /// Cancels all requests on a descriptor, as [`Aio::cancel_all`].
+    ///
+    /// # Errors
+    /// ECHILD in the child of a fork; EEXIST as [`Files::submit`].
+    pub fn cancel_all(&mut self, descriptor: &Descriptor) -> Result<CancelVerdict, Errno> {
+        match &self.own.carrier {
+            Carrier::Ring(queue) => Ok(queue.cancel_all(self.sockets.loop_ring()?, descriptor)),
+            Carrier::Engine(queue) => queue.cancel_all(descriptor),
+        }
+    }
+}
+
+impl fmt::Debug for Files<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Files").field("driver", &self.driver()).field("outstanding", &self.outstanding()).finish()
+    }
+}

@@ -1,0 +1,301 @@
+//! Requests in a reactor's own ring: what the tests of requests need of it, and what is special to it.
+
+use crate::common::{PATIENCE, Scratch, aio, in_child, pattern, pipe};
+use onewait::reactor::{Events, Reactor, ReactorBuilder, Ready};
+use onewait::sockets::SocketOutcome;
+use onewait::{Buffer, CancelVerdict, Completion, Descriptor, DriverKind, Errno, Refused, Request, RequestHandle};
+use std::cell::RefCell;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+const NOW: Option<Duration> = Some(Duration::ZERO);
+
+/// A loop, used as a queue is.
+pub(crate) struct Loop(RefCell<Reactor>);
+
+pub(crate) fn queue() -> Loop {
+    Loop::of(Reactor::builder())
+}
+
+pub(crate) fn reap(queue: &Loop) -> Completion {
+    queue.reap(PATIENCE).expect("something completes")
+}
+
+pub(crate) fn reap_all(queue: &Loop, count: usize) -> Vec<Completion> {
+    (0..count).map(|_| reap(queue)).collect()
+}
+
+impl Loop {
+    fn of(builder: ReactorBuilder) -> Loop {
+        Loop(RefCell::new(builder.build().expect("a reactor can be made")))
+    }
+
+    pub(crate) fn submit(&self, request: Request) -> Result<RequestHandle, Refused> {
+        self.0.borrow_mut().files().unwrap().submit(request)
+    }
+
+    pub(crate) fn submit_all(&self, requests: impl IntoIterator<Item = Request>) -> Result<usize, Refused> {
+        requests.into_iter().try_fold(0, |count, request| self.submit(request).map(|_| count + 1))
+    }
+
+    pub(crate) fn cancel(&self, request: RequestHandle) -> Result<CancelVerdict, Errno> {
+        self.0.borrow_mut().files().unwrap().cancel(request)
+    }
+
+    pub(crate) fn cancel_all(&self, descriptor: &Descriptor) -> Result<CancelVerdict, Errno> {
+        self.0.borrow_mut().files().unwrap().cancel_all(descriptor)
+    }
+
+    pub(crate) fn outstanding(&self) -> usize {
+        self.0.borrow_mut().files().unwrap().outstanding()
+    }
+
+    pub(crate) fn try_reap(&self) -> Option<Completion> {
+        self.0.borrow_mut().files().unwrap().take()
+    }
+
+    fn wait(&self, timeout: Option<Duration>) -> Vec<(u64, Events)> {
+        let mut events = [Ready::default(); 4];
+        let mut reactor = self.0.borrow_mut();
+        let ready = reactor.wait(&mut events, timeout).expect("a wait works");
+        ready.iter().map(|ready| (ready.token, ready.events)).collect()
+    }
+
+    pub(crate) fn reap(&self, timeout: Option<Duration>) -> Option<Completion> {
+        let end = timeout.map(|timeout| Instant::now() + timeout);
+        loop {
+            if let Some(done) = self.try_reap() {
+                return Some(done);
+            }
+            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+            if self.wait(left).is_empty() && left == NOW {
+                return None;
+            }
+        }
+    }
+}
+
+/// A file for reading with O_DIRECT, so that each read has to wait.
+fn direct(content: &[u8]) -> (Scratch, Descriptor) {
+    let (scratch, _) = Scratch::with(content);
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(scratch.path()).unwrap();
+    (scratch, file.into())
+}
+
+fn block() -> Buffer {
+    Buffer::aligned(4096, 4096).unwrap()
+}
+
+#[test]
+fn completions_are_an_event_with_the_token_of_files() {
+    let ((_scratch, file), queue) = (direct(&pattern(1, 8192)), queue());
+    assert_eq!(queue.wait(NOW), []);
+    queue.submit(Request::read(&file, block(), 4096).token(3)).unwrap();
+    queue.submit(Request::read(&file, block(), 0).token(4)).unwrap();
+    let mut tokens = Vec::new();
+    while tokens.len() < 2 {
+        assert_eq!(queue.wait(PATIENCE), [(Reactor::FILES, Events::IN)]);
+        // As long as something is not taken, it is told.
+        assert_eq!(queue.wait(PATIENCE), [(Reactor::FILES, Events::IN)]);
+        tokens.push(queue.try_reap().expect("there is one").token);
+    }
+    tokens.sort_unstable();
+    assert_eq!(tokens, [3, 4]);
+    assert_eq!((queue.wait(NOW), queue.outstanding()), (vec![], 0));
+
+    let other = Loop::of(Reactor::builder().files_token(77));
+    other.submit(Request::no_op()).unwrap();
+    assert_eq!(other.wait(PATIENCE), [(77, Events::IN)]);
+}
+
+#[test]
+fn sockets_and_files_end_in_one_wait() {
+    let ((_scratch, file), queue) = (direct(&pattern(1, 4096)), queue());
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let socket = {
+        let mut reactor = queue.0.borrow_mut();
+        let socket = reactor.sockets().unwrap().attach(ours).unwrap();
+        reactor.sockets().unwrap().receive(socket, 5).unwrap();
+        socket
+    };
+    for round in 0..100 {
+        queue.submit(Request::read(&file, block(), 0).token(round)).unwrap();
+        theirs.write_all(b"word").unwrap();
+        let (mut read, mut received) = (0, 0);
+        while read == 0 || received == 0 {
+            for (token, _) in queue.wait(PATIENCE) {
+                match token {
+                    Reactor::FILES => read += queue.try_reap().unwrap().result.unwrap(),
+                    Reactor::SOCKETS => {
+                        let done = queue.0.borrow_mut().sockets().unwrap().take().unwrap();
+                        assert_eq!(done.socket, socket);
+                        let SocketOutcome::Received(Ok(bytes)) = done.outcome else { panic!("{done:?}") };
+                        received += bytes.len();
+                    }
+                    token => panic!("{token}"),
+                }
+            }
+        }
+        assert_eq!((read, received), (4096, 4));
+    }
+}
+
+#[test]
+fn a_thread_that_does_what_a_ring_cannot_ends_the_sleep() {
+    let ((_scratch, file), queue) = (Scratch::with(b"some"), queue());
+    for _ in 0..100 {
+        // Not a whole page: not done in the call, nor by the kernel's ring.
+        queue.submit(Request::write(&file, &b"more"[..], 2)).unwrap();
+        queue.submit(Request::fsync(&file)).unwrap();
+        assert_eq!([reap(&queue).result, reap(&queue).result], [Ok(4), Ok(0)]);
+    }
+}
+
+#[test]
+fn a_timer_ends_a_sleep_with_requests_in_flight() {
+    let ((reader, _writer), queue) = (pipe(), queue());
+    queue.submit(Request::read(&reader, Buffer::with_capacity(8), 0)).unwrap();
+    queue.0.borrow_mut().arm_timer_in(Duration::from_millis(20), 9).unwrap();
+    assert_eq!(queue.wait(PATIENCE), [(9, Events::IN)]);
+    let before = Instant::now();
+    assert_eq!(queue.wait(Some(Duration::from_millis(20))), []);
+    assert!(before.elapsed() >= Duration::from_millis(20));
+    assert_eq!(queue.outstanding(), 1);
+}
+
+#[test]
+fn a_request_for_each_completion_keeps_nobody_waiting() {
+    let ((_scratch, file), queue) = (Scratch::with(&pattern(1, 4096)), queue());
+    let page = pattern(2, 4096);
+    queue.0.borrow_mut().arm_timer_in(Duration::from_millis(1), 9).unwrap();
+    queue.submit(Request::write(&file, page.clone(), 0)).unwrap();
+    for _turn in 0..1_000_000 {
+        if queue.wait(PATIENCE).contains(&(9, Events::IN)) {
+            return;
+        }
+        // Writes of whole pages end in the very call.
+        while let Some(done) = queue.try_reap() {
+            assert_eq!(done.result, Ok(4096));
+            queue.submit(Request::write(&file, done.buffer, 0)).unwrap();
+        }
+    }
+    panic!("the timer never came");
+}
+
+#[test]
+fn a_handle_of_elsewhere_cancels_nothing() {
+    let ((reader, _writer), ours, theirs) = (pipe(), queue(), queue());
+    let handle = theirs.submit(Request::read(&reader, Buffer::with_capacity(8), 0)).unwrap();
+    assert_eq!(ours.cancel(handle), Err(Errno::INVAL));
+    assert_eq!(aio().cancel(handle), Err(Errno::INVAL));
+    assert_eq!(theirs.cancel(handle), Ok(CancelVerdict::Cancelled));
+}
+
+#[test]
+fn cancelling_loses_nothing_that_comes_to_sockets_meanwhile() {
+    let ((reader, _writer), queue) = (pipe(), queue());
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let mut reactor = queue.0.borrow_mut();
+    let socket = reactor.sockets().unwrap().attach(ours).unwrap();
+    reactor.sockets().unwrap().receive(socket, 5).unwrap();
+    drop(reactor);
+    assert_eq!(queue.wait(NOW), []);
+    for _ in 0..100 {
+        let handle = queue.submit(Request::read(&reader, Buffer::with_capacity(8), 0)).unwrap();
+        assert_eq!(queue.wait(NOW), []);
+        theirs.write_all(b"word").unwrap();
+        assert_eq!(queue.cancel(handle), Ok(CancelVerdict::Cancelled));
+        assert_eq!(reap(&queue).result, Err(Errno::CANCELED));
+        while queue.wait(PATIENCE) != [(Reactor::SOCKETS, Events::IN)] {}
+        let done = queue.0.borrow_mut().sockets().unwrap().take().unwrap();
+        assert!(matches!(&done.outcome, SocketOutcome::Received(Ok(bytes)) if bytes[..] == b"word"[..]), "{done:?}");
+    }
+}
+
+#[test]
+fn dropping_the_reactor_ends_what_is_in_flight() {
+    in_child("in_a_loop::dropping_the_reactor_ends_what_is_in_flight", &[], || {
+        let before = descriptors();
+        let ((reader, _writer), (_scratch, file)) = (pipe(), direct(&pattern(1, 1 << 20)));
+        for _ in 0..20 {
+            let queue = queue();
+            for block_number in 0..64 {
+                queue.submit(Request::read(&file, block(), block_number * 4096)).unwrap();
+                queue.submit(Request::read(&reader, Buffer::with_capacity(8), 0)).unwrap();
+            }
+            assert!(queue.wait(NOW).len() <= 1);
+        }
+        // The requests have let go of these.
+        assert!(reader.into_owned().is_ok() && file.into_owned().is_ok());
+        assert_eq!(descriptors(), before + 1, "the writing end of the pipe");
+    });
+}
+
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+#[test]
+fn another_thread_is_refused() {
+    let queue = queue();
+    queue.submit(Request::no_op()).unwrap();
+    let driver = queue.0.borrow_mut().files().unwrap().driver();
+    let Loop(reactor) = queue;
+    let mut reactor = reactor.into_inner();
+    let refused = std::thread::spawn(move || {
+        reactor.files().unwrap().submit(Request::no_op()).err().map(|refused| refused.errno)
+    });
+    let expected = (driver == DriverKind::Uring).then_some(Errno(libc::EEXIST));
+    assert_eq!(refused.join().unwrap(), expected);
+}
+
+#[test]
+fn no_write_raises_a_signal() {
+    in_child("in_a_loop::no_write_raises_a_signal", &[], || {
+        // SAFETY: no handler.
+        unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+        let ((reader, writer), queue) = (std::io::pipe().unwrap(), queue());
+        drop(reader);
+        queue.submit(Request::write(&writer.into(), &b"x"[..], 0)).unwrap();
+        assert_eq!(reap(&queue).result, Err(Errno(libc::EPIPE)));
+
+        let limit = libc::rlimit { rlim_cur: 8192, rlim_max: libc::RLIM_INFINITY };
+        // SAFETY: the limit is valid for reading.
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit) }, 0);
+        let (scratch, buffered) = Scratch::with(b"");
+        let direct = OpenOptions::new().write(true).custom_flags(libc::O_DIRECT).open(scratch.path()).unwrap();
+        for file in [buffered, direct.into()] {
+            let mut page = block();
+            page.fill_up(7);
+            queue.submit(Request::write(&file, page, 8192)).unwrap();
+            assert_eq!(reap(&queue).result, Err(Errno(libc::EFBIG)));
+        }
+    });
+}
+
+#[test]
+fn another_loop_that_polls_the_reactor_hears_of_files() {
+    let (_scratch, file) = direct(&pattern(1, 4096));
+    let queue = Loop::of(Reactor::builder().embeddable());
+    queue.wait(NOW);
+    for _ in 0..50 {
+        queue.submit(Request::read(&file, block(), 0)).unwrap();
+        let mut polled = {
+            let reactor = queue.0.borrow();
+            let fd = reactor.descriptor().expect("it is embeddable").as_raw_fd();
+            libc::pollfd { fd, events: libc::POLLIN, revents: 0 }
+        };
+        loop {
+            // SAFETY: one entry.
+            assert_eq!(unsafe { libc::poll(&raw mut polled, 1, 60_000) }, 1, "it is told");
+            if queue.wait(NOW) == [(Reactor::FILES, Events::IN)] {
+                break;
+            }
+        }
+        assert_eq!(queue.try_reap().unwrap().result, Ok(4096));
+    }
+}
