@@ -63,7 +63,8 @@
 //! # One wait for everything
 //!
 //! A [`reactor::Reactor`] waits for descriptors, queues of completions, timers, signals, children, channels and sources of
-//! one's own in one call: as a loop with tokens, or with a handler a source ([`reactor::Dispatcher`]).
+//! one's own in one call: as a loop with tokens, or with a handler a source ([`reactor::Dispatcher`]). Sockets by completion
+//! ([`sockets`]) and requests on files ([`files`]) of the loop's own are in a ring that it sleeps in: one system call a turn.
 //! `examples/echo_server.rs` and `examples/tail.rs` are a page each.
 //!
 //! # Where to look

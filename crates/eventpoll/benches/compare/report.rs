@@ -13,6 +13,9 @@ pub(crate) enum Required {
     Below(f64),
     /// Within so much (as a share) of the peer.
     Within(f64),
+    /// Nothing: the peer shows what there is to lose.
+    #[allow(dead_code, reason = "the other benchmark uses it")]
+    Nothing,
 }
 
 struct Row {
@@ -116,6 +119,7 @@ impl Report {
                 (Required::AtMost(times), Some(ratio)) => (format!("≥ {:.2}×", 1.0 / times), 1.0 / ratio <= times),
                 (Required::Within(share), Some(ratio)) => (format!("1 ± {share}"), (1.0 / ratio - 1.0).abs() <= share),
                 (Required::Below(most), _) => (format!("≤ {most} {}", row.unit), row.ours.median <= most),
+                (Required::Nothing, _) => (String::new(), true),
                 (_, None) => continue,
             };
             let figure = |figure: Figure| format!("{:.1} ±{:.1} {}", figure.median, figure.spread, row.unit);

@@ -18,6 +18,7 @@ mod kernel;
 #[path = "../../../eventpoll/benches/compare/report.rs"]
 mod report;
 
+mod files;
 mod idle;
 mod timers;
 mod turns;
@@ -33,6 +34,7 @@ fn main() {
     report::one_processor();
     timers::rows(&mut report);
     turns::rows(&mut report);
+    files::rows(&mut report);
     idle::rows(&mut report);
     wakes::rows(&mut report);
     report.print();

@@ -6,6 +6,8 @@ use super::turn::{Reactor, TimerKey};
 use super::watchable::{Target, Watchable};
 use super::{Events, Interest, Ready};
 use crate::errno::Errno;
+use crate::face::Completion;
+use crate::files::Files;
 use crate::sockets::{SocketCompletion, Sockets};
 use std::fmt;
 use std::io;
@@ -58,7 +60,9 @@ pub struct Dispatcher<S = ()> {
     count: usize,
     is_stopping: bool,
     /// Away while it is called.
-    on_completion: Option<Box<OnCompletion<S>>>,
+    on_completion: Option<Box<OnCompletion<S, SocketCompletion>>>,
+    /// The same.
+    on_file_completion: Option<Box<OnCompletion<S, Completion>>>,
 }
 
 /// What becomes of a source after its handler was called.
@@ -100,8 +104,11 @@ enum State<S> {
 /// What to call when a timer expires.
 type Expiry<S> = dyn FnOnce(&mut Dispatcher<S>, &mut S) -> io::Result<()>;
 
-/// What to call for each completion of a socket.
-type OnCompletion<S> = dyn FnMut(&mut Dispatcher<S>, &mut S, SocketCompletion) -> io::Result<()>;
+/// What to call for each completion.
+type OnCompletion<S, C> = dyn FnMut(&mut Dispatcher<S>, &mut S, C) -> io::Result<()>;
+
+/// Where the handler of completions is kept.
+type Place<S, C> = fn(&mut Dispatcher<S>) -> &mut Option<Box<OnCompletion<S, C>>>;
 
 /// A source, and what to call for it.
 trait Handler<S> {
@@ -159,6 +166,7 @@ impl<S> Dispatcher<S> {
             count: 0,
             is_stopping: false,
             on_completion: None,
+            on_file_completion: None,
         }
     }
 
@@ -178,6 +186,24 @@ impl<S> Dispatcher<S> {
         handler: impl FnMut(&mut Dispatcher<S>, &mut S, SocketCompletion) -> io::Result<()> + 'static,
     ) {
         self.on_completion = Some(Box::new(handler));
+    }
+
+    /// Requests on files, as [`Reactor::files`] has them; their completions go to the handler of
+    /// [`Dispatcher::on_file_completion`].
+    ///
+    /// # Errors
+    /// Those of [`Reactor::files`].
+    pub fn files(&mut self) -> Result<Files<'_>, Errno> {
+        self.reactor.files()
+    }
+
+    /// Calls this handler for each completion of [`Dispatcher::files`] from now on. An error of the handler's ends
+    /// [`Dispatcher::run`] with it.
+    pub fn on_file_completion(
+        &mut self,
+        handler: impl FnMut(&mut Dispatcher<S>, &mut S, Completion) -> io::Result<()> + 'static,
+    ) {
+        self.on_file_completion = Some(Box::new(handler));
     }
 
     /// Watches a source from now on, and calls the handler for each of its events. An error of the handler's ends
@@ -302,13 +328,13 @@ impl<S> Dispatcher<S> {
     }
 
     /// Calls handlers until one of them calls [`Dispatcher::stop`], or nothing is left to be called for: no source, no timer,
-    /// and no socket. May be called again.
+    /// no socket, and no request on a file. May be called again.
     ///
     /// # Errors
     /// That of a handler, whose source is removed.
     pub fn run(&mut self, state: &mut S) -> io::Result<()> {
         self.is_stopping = false;
-        while !self.is_stopping && (self.live > 0 || self.has_sockets()) {
+        while !self.is_stopping && (self.live > 0 || self.has_sockets() || self.has_files()) {
             // Not an error of a handler's, whatever it is.
             match self.fill(None) {
                 Err(Errno::INTR) => continue,
@@ -345,7 +371,9 @@ impl<S> Dispatcher<S> {
             self.next += 1;
             called += 1;
             if token == self.reactor.sockets_token() {
-                self.complete_all(state)?;
+                self.complete_all(state, |this| &mut this.on_completion, |reactor| Ok(reactor.sockets()?.take()))?;
+            } else if token == self.reactor.files_token() {
+                self.complete_all(state, |this| &mut this.on_file_completion, |reactor| Ok(reactor.files()?.take()))?;
             } else {
                 self.call(HandlerId(token), events, state)?;
             }
@@ -363,18 +391,28 @@ impl<S> Dispatcher<S> {
         self.on_completion.is_some() && self.reactor.sockets().is_ok_and(|sockets| !sockets.is_empty())
     }
 
+    fn has_files(&mut self) -> bool {
+        self.on_file_completion.is_some() && self.reactor.files().is_ok_and(|files| files.outstanding() > 0)
+    }
+
     /// What an error leaves is told again by the next wait.
-    fn complete_all(&mut self, state: &mut S) -> io::Result<()> {
-        let Some(mut handler) = self.on_completion.take() else { return Ok(()) };
+    fn complete_all<C>(
+        &mut self,
+        state: &mut S,
+        place: Place<S, C>,
+        take: fn(&mut Reactor) -> Result<Option<C>, Errno>,
+    ) -> io::Result<()> {
+        let Some(mut handler) = place(self).take() else { return Ok(()) };
         let mut result = Ok(());
         while result.is_ok() && !self.is_stopping {
-            match self.reactor.sockets()?.take() {
-                Some(done) => result = handler(self, state, done),
-                None => break,
+            match take(&mut self.reactor) {
+                Ok(Some(done)) => result = handler(self, state, done),
+                Ok(None) => break,
+                Err(errno) => result = Err(errno.into()),
             }
         }
         // The handler may have set another one.
-        self.on_completion.get_or_insert(handler);
+        place(self).get_or_insert(handler);
         result
     }
 

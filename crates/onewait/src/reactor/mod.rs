@@ -22,6 +22,11 @@
 //! sleeps in their ring, which watches the epoll by a poll; otherwise in an epoll of theirs, or in both at once
 //! (`turn/sockets.rs`). That they have something is one event.
 //!
+//! # Files
+//! A watched queue of completions may be anybody's, and its requests go by an engine's thread. [`Reactor::files`] are the
+//! loop's own: their requests are in the ring of the sockets, which is handed all that is new, slept in, and reaped by one
+//! system call a turn (`turn/files.rs`, [`crate::files`]).
+//!
 //! # Two classes
 //! What must not wait behind a crowd, such as the signal to stop or a channel of commands, is watched by
 //! [`Registry::add_urgent`], and comes first in each turn (`turn/urgent.rs`). It has half of the room: so what is always

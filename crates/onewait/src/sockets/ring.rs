@@ -345,7 +345,6 @@ impl RingSockets {
                 _ => {}
             }
         }
-        self.has_reaped |= self.ring.has_finished();
         self.is_reaping = false;
     }
 

@@ -1,9 +1,10 @@
 //! What goes out.
 
-use crate::common::pattern;
+use crate::common::{PATIENCE, pattern};
 use crate::{Loop, error, read};
 use onewait::Buffer;
 use onewait::Errno;
+use onewait::reactor::Ready;
 use onewait::sockets::{Outgoing, SocketOutcome};
 use std::io::Read;
 use std::os::unix::net::UnixDatagram;
@@ -104,4 +105,22 @@ fn a_message_that_is_too_long_is_an_error() {
     assert_eq!(error(&done), Some(Errno(libc::EMSGSIZE)));
     all.sockets().send(socket, b"short", 2).unwrap();
     assert_eq!(all.sent().0, 2);
+}
+
+#[test]
+fn a_send_for_each_that_has_ended_keeps_nobody_waiting() {
+    let mut all = Loop::new();
+    let (socket, _theirs) = all.pair();
+    // No bytes: they go at once.
+    all.sockets().send(socket, b"", 1).unwrap();
+    for _turn in 0..10 {
+        assert_eq!(all.reactor.wait(&mut [Ready::default(); 4], PATIENCE).unwrap().len(), 1);
+        let mut taken = 0;
+        while let Some(done) = all.sockets().take() {
+            assert!(matches!(done.outcome, SocketOutcome::Sent(Ok(()), _)), "{done:?}");
+            all.sockets().send(socket, b"", 1).unwrap();
+            taken += 1;
+            assert!(taken < 10_000, "the loop never comes to its wait");
+        }
+    }
 }

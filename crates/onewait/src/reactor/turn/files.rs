@@ -26,6 +26,11 @@ impl Reactor {
         Ok(Files::new(own, sockets))
     }
 
+    /// What a wait reports when requests have ended.
+    pub(in super::super) fn files_token(&self) -> u64 {
+        self.how.files_token
+    }
+
     /// Completions may be taken again.
     #[inline]
     pub(super) fn begin_turn_of_completions(&mut self) {
