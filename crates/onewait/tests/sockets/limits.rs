@@ -74,24 +74,20 @@ fn a_receive_that_waits_for_a_buffer_can_be_stopped() {
     }
     let kept: Vec<_> = (0..16).map(|_| all.received().1).collect();
     assert!(all.is_quiet());
-    // One that is known to wait, and one that finds out.
+    // One that finds out only then, one that is known to wait, and those that have received.
     all.sockets().receive(pairs[17].0, 1).unwrap();
-    let waiting = pairs[..17].iter().map(|(socket, _)| *socket);
-    for socket in waiting.chain([pairs[17].0]) {
+    for (socket, _) in pairs.iter().rev() {
+        let socket = *socket;
         all.sockets().stop(socket).unwrap();
         let done = all.next();
         assert_eq!((done.socket, error(&done), done.is_last), (socket, Some(Errno::CANCELED), true));
     }
     drop(kept);
     assert!(all.is_quiet());
-    let mut found = 0;
     for (socket, _) in &pairs {
         all.sockets().receive(*socket, 2).unwrap();
     }
-    while found < 2 {
-        assert_eq!(&all.received().1[..], b"x");
-        found += 1;
-    }
+    (0..2).for_each(|_| assert_eq!(&all.received().1[..], b"x"));
     assert!(all.is_quiet());
 }
 
@@ -191,6 +187,36 @@ fn a_buffer_that_another_thread_gives_back_wakes_the_loop() {
         }
         all.reactor.wait(&mut [Default::default(); 4], crate::common::PATIENCE).unwrap();
     }
+    other.join().unwrap();
+}
+
+/// Of larger buffers there may be fewer: until so many have come back, none is made.
+#[test]
+fn smaller_buffers_that_come_back_one_by_one_make_room_for_larger_ones() {
+    const COUNT: usize = 64;
+    let mut all = Loop::of(Reactor::builder().socket_memory(COUNT * 4096));
+    let pairs: Vec<_> = (0..COUNT).map(|_| all.pair()).collect();
+    for (socket, _) in &pairs {
+        all.sockets().receive(*socket, 0).unwrap();
+    }
+    let (last, others) = pairs.split_last().unwrap();
+    let mut kept = Vec::new();
+    for (_, theirs) in &others[..COUNT - 4] {
+        { theirs }.write_all(b"x").unwrap();
+        kept.push(all.received().1);
+    }
+    // Enough for them to grow.
+    { &last.1 }.write_all(&[1; 4 * 4096]).unwrap();
+    (0..4).for_each(|_| assert_eq!(all.received().1.len(), 4096));
+    { &last.1 }.write_all(b"y").unwrap();
+    assert!(all.is_quiet());
+    let other = thread::spawn(move || {
+        for bytes in kept {
+            thread::sleep(Duration::from_millis(1));
+            drop(bytes);
+        }
+    });
+    assert_eq!(&all.received().1[..], b"y");
     other.join().unwrap();
 }
 

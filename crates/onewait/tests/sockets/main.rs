@@ -8,6 +8,7 @@ mod connects;
 mod dispatcher;
 mod ends;
 mod limits;
+mod loans;
 mod play;
 mod receives;
 mod sends;
