@@ -12,6 +12,7 @@ mod loans;
 mod play;
 mod receives;
 mod sends;
+mod setup;
 mod waits;
 
 use common::PATIENCE;

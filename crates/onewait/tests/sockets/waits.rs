@@ -195,6 +195,32 @@ fn descriptors_that_are_always_ready_do_not_keep_sockets_waiting() {
 }
 
 #[test]
+fn sources_that_are_always_ready_do_not_keep_sockets_waiting() {
+    let mut all = Loop::new();
+    let (socket, mut theirs) = all.pair();
+    let ends: Vec<_> = (0..8).map(|_| unbounded::<u8>()).collect();
+    for (number, (sender, _)) in ends.iter().enumerate() {
+        all.reactor.registry().add(sender, Interest::OUT, number as u64).unwrap();
+    }
+    all.sockets().receive(socket, 100).unwrap();
+    for room in [1, 2, 4, 8] {
+        theirs.write_all(b"x").unwrap();
+        let mut turns = 0;
+        loop {
+            turns += 1;
+            assert!(turns < 20, "room for {room}");
+            let mut events = vec![Ready::default(); room];
+            let found = all.reactor.wait(&mut events, PATIENCE).unwrap();
+            assert!(!found.is_empty());
+            if found.iter().any(|ready| ready.token == Reactor::SOCKETS) {
+                break;
+            }
+        }
+        assert_eq!(&all.received().1[..], b"x");
+    }
+}
+
+#[test]
 fn another_loop_that_polls_the_reactor_hears_of_its_sockets() {
     let mut all = Loop::of(Reactor::builder().embeddable());
     let (socket, mut theirs) = all.pair();
