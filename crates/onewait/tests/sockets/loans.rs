@@ -8,6 +8,7 @@ use onewait::sockets::{Received, SocketOutcome};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::HashMap;
 use std::io::Write;
+use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Barrier};
@@ -150,6 +151,61 @@ fn a_loop_that_starves_sleeps() {
     assert!(own_time() - before < TIME / 5);
     drop(kept);
     (0..4).for_each(|_| assert_eq!(&all.received().1[..], b"x"));
+}
+
+/// All that there is, as a loop that polls the reactor takes it.
+fn drain(all: &mut Loop) -> Vec<Received> {
+    let mut parts = Vec::new();
+    while !all.reactor.wait(&mut [Default::default(); 4], NOW).unwrap().is_empty() {
+        while let Some(done) = all.sockets().take() {
+            let SocketOutcome::Received(Ok(part)) = done.outcome else { panic!("{done:?}") };
+            parts.push(part);
+        }
+    }
+    parts
+}
+
+#[test]
+fn another_loop_that_polls_the_reactor_hears_of_buffers_that_come_back() {
+    let mut all = Loop::of(Reactor::builder().embeddable().socket_memory(0));
+    let is_readable = |all: &Loop, timeout: i32| {
+        let fd = all.reactor.descriptor().unwrap().as_raw_fd();
+        let mut entry = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+        // SAFETY: one entry, valid for the call.
+        unsafe { libc::poll(&raw mut entry, 1, timeout) == 1 }
+    };
+    let pairs: Vec<_> = (0..LEAST + 2).map(|_| all.pair()).collect();
+    let (last, others) = (&pairs[LEAST..], &pairs[..LEAST]);
+    others.iter().for_each(|(socket, _)| all.sockets().receive(*socket, 0).unwrap());
+    for round in 0..20 {
+        others.iter().for_each(|(_, theirs)| { theirs }.write_all(b"x").unwrap());
+        let mut kept = Vec::new();
+        while kept.len() < LEAST {
+            assert!(is_readable(&all, 60_000));
+            kept.extend(drain(&mut all));
+        }
+        // What comes before it is received, and after.
+        for (socket, theirs) in last {
+            if round % 2 == 0 {
+                { theirs }.write_all(b"y").unwrap();
+            }
+            all.sockets().receive_once(*socket, 0).unwrap();
+            if round % 2 == 1 {
+                { theirs }.write_all(b"y").unwrap();
+            }
+        }
+        while is_readable(&all, 5) {
+            assert!(drain(&mut all).is_empty());
+        }
+        let other = thread::spawn(move || drop(kept));
+        let mut parts = Vec::new();
+        while parts.len() < last.len() {
+            assert!(is_readable(&all, 60_000), "round {round}");
+            parts.extend(drain(&mut all));
+        }
+        assert!(parts.iter().all(|part| part[..] == *b"y"));
+        other.join().unwrap();
+    }
 }
 
 /// What was received by a reactor that is gone: threads give it back while it goes, and afterwards.

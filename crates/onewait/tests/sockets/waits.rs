@@ -2,8 +2,8 @@
 
 use crate::common::{PATIENCE, in_child, seccomp};
 use crate::{Loop, NOW, error, read};
-use eventpoll::sources::unbounded;
-use onewait::reactor::{Events, Interest, Reactor, Ready};
+use eventpoll::sources::{Sender, unbounded};
+use onewait::reactor::{Events, Interest, Reactor, Ready, Registry};
 use onewait::sockets::SocketOutcome;
 use onewait::{Choice, DriverKind, Errno};
 use std::io::{Read, Write};
@@ -196,11 +196,16 @@ fn descriptors_that_are_always_ready_do_not_keep_sockets_waiting() {
 
 #[test]
 fn sources_that_are_always_ready_do_not_keep_sockets_waiting() {
+    sources_do_not_keep_sockets_waiting(|registry, source, number| registry.add(source, Interest::OUT, number));
+    sources_do_not_keep_sockets_waiting(|registry, source, number| registry.add_urgent(source, Interest::OUT, number));
+}
+
+fn sources_do_not_keep_sockets_waiting(add: fn(&Registry, &Sender<u8>, u64) -> Result<(), Errno>) {
     let mut all = Loop::new();
     let (socket, mut theirs) = all.pair();
     let ends: Vec<_> = (0..8).map(|_| unbounded::<u8>()).collect();
     for (number, (sender, _)) in ends.iter().enumerate() {
-        all.reactor.registry().add(sender, Interest::OUT, number as u64).unwrap();
+        add(all.reactor.registry(), sender, number as u64).unwrap();
     }
     all.sockets().receive(socket, 100).unwrap();
     for room in [1, 2, 4, 8] {
