@@ -153,8 +153,9 @@ impl Reactor {
     }
 
     /// Waits until there is something to report, at most for `timeout` (`None`: for ever), and returns it. Nothing is
-    /// returned when the time is over, and when a [`Waker`](eventpoll::Waker) was used. Never early; with a timeout of zero
-    /// it does not sleep.
+    /// returned when the time is over, when a [`Waker`](eventpoll::Waker) was used, and when a buffer came back that sockets
+    /// wait for ([`Received`](crate::sockets::Received)): then wait again. Never early; with a timeout of zero it does not
+    /// sleep.
     ///
     /// What is [urgent](Registry::add_urgent) comes first, in at most half of the room. Then come timers, in the order of
     /// their deadlines, then sources of this process, then descriptors; each kind gets a part of the room in each turn,

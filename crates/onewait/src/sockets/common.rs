@@ -21,7 +21,7 @@ pub(super) struct Common {
     /// What has happened and was not taken.
     pub(super) done: VecDeque<SocketCompletion>,
     pub(super) spare: Spare,
-    /// Sockets that found no buffer to receive into.
+    /// Sockets that found no buffer to receive into, each once; some may have left since.
     pub(super) starved: VecDeque<SocketId>,
 }
 
@@ -99,6 +99,26 @@ impl Common {
             slot.is_untaken = false;
         }
         Some(done)
+    }
+
+    /// There is no buffer to receive into: it stands in line, at the place that it has.
+    pub(super) fn starve(&mut self, id: SocketId) {
+        let Some(slot) = self.table.at(id) else { return };
+        if !std::mem::replace(&mut slot.is_starved, true) {
+            self.starved.push_back(id);
+        }
+    }
+
+    /// Who has stood in that line longest, and does so no more.
+    pub(super) fn next_starved(&mut self) -> Option<SocketId> {
+        while let Some(id) = self.starved.pop_front() {
+            let Some(slot) = self.table.at(id) else { continue };
+            slot.is_starved = false;
+            if matches!(slot.intake, Intake::Receive { .. }) {
+                return Some(id);
+            }
+        }
+        None
     }
 
     /// The end of the other side, as a receive tells it.

@@ -51,6 +51,8 @@ pub(super) struct Slot {
     pub(super) is_armed: bool,
     /// The driver is at the first of the sends: the ring has it, or it waits for room.
     pub(super) is_sending: bool,
+    /// It stands in the line of those that found no buffer to receive into.
+    pub(super) is_starved: bool,
     /// The last completion of the intake before was not taken.
     pub(super) is_untaken: bool,
     /// The intake is to end.
@@ -83,6 +85,7 @@ impl Table {
             intake: Intake::Nothing,
             is_armed: false,
             is_sending: false,
+            is_starved: false,
             is_untaken: false,
             is_stopping: false,
             is_closing: false,

@@ -35,10 +35,16 @@ pub(super) struct Loan {
     next: *mut Loan,
 }
 
-// SAFETY: `next` is used by the owner of the stack only, who owns all that are in it.
+// SAFETY: `next` is used by the owner of the stack only, who owns all that are in it; of the rest see below.
 unsafe impl Send for Loan {}
 // SAFETY: shared, only the buffer can be read.
 unsafe impl Sync for Loan {}
+
+const _: () = {
+    const fn goes_to_any_thread<T: Send + Sync>() {}
+    goes_to_any_thread::<Buffer>();
+    goes_to_any_thread::<Arc<Home>>();
+};
 
 /// Where loans come back to, from any thread. One thread at a time takes from it: the pool's.
 struct Home {

@@ -90,12 +90,14 @@ impl Readiness {
 
     /// Buffers have come back, perhaps: those that wait for one try again.
     fn feed(&mut self, common: &mut Common) {
-        while let Some(id) = common.starved.pop_front() {
-            let Some(loan) = common.pool.take() else { return common.starved.push_front(id) };
+        while !common.starved.is_empty() {
+            let Some(loan) = common.pool.take() else { return };
             common.pool.give(loan);
+            let Some(id) = common.next_starved() else { return };
             self.enlist(common, id);
-            // One buffer is known to be there: the others may be tried as well, and wait again if there are no more.
-            if common.starved.len() > MOST {
+            // One buffer is known to be there: the others may be tried as well, and wait again if there are no more. Not all
+            // of a crowd for each buffer; but never none.
+            if common.starved.len() > MOST && !self.ready.is_empty() {
                 return;
             }
         }
@@ -120,7 +122,12 @@ impl Readiness {
 
     fn enlist(&mut self, common: &mut Common, id: SocketId) {
         let Some(slot) = common.table.at(id) else { return };
-        let wants = matches!(slot.intake, Intake::Accept { .. } | Intake::Receive { .. });
+        let wants = match slot.intake {
+            Intake::Accept { .. } => true,
+            // Its turn comes with a buffer.
+            Intake::Receive { .. } => !slot.is_starved,
+            Intake::Nothing | Intake::Connect => false,
+        };
         if wants && (slot.is_readable || slot.is_ending) && !slot.is_armed {
             slot.is_armed = true;
             self.ready.push_back(id);
@@ -243,7 +250,7 @@ impl Readiness {
     }
 
     fn receive(&mut self, common: &mut Common, id: SocketId) {
-        let Some(mut loan) = common.pool.take() else { return common.starved.push_back(id) };
+        let Some(mut loan) = common.pool.take() else { return common.starve(id) };
         let Some(slot) = common.table.at(id) else { return };
         let (Some(fd), room) = (&slot.fd, loan.buffer.capacity()) else { return };
         // SAFETY: the buffer is ours alone, and has so much room.

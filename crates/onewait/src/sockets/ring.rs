@@ -238,7 +238,7 @@ impl RingSockets {
         if has + added > 0 {
             // Those that find none again wait behind them.
             for _ in 0..common.starved.len() {
-                let Some(id) = common.starved.pop_front() else { break };
+                let Some(id) = common.next_starved() else { break };
                 self.start(common, id);
             }
         }
@@ -454,7 +454,7 @@ impl RingSockets {
                 match -result {
                     libc::ENOBUFS => {
                         *target = (*target * 2).min(usize::from(ENTRIES));
-                        common.starved.push_back(id);
+                        common.starve(id);
                         false
                     }
                     libc::EINTR | libc::EAGAIN => true,

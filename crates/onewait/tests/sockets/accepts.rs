@@ -47,6 +47,15 @@ fn an_accepted_socket_is_non_blocking_and_closed_by_exec() {
 }
 
 #[test]
+fn a_socket_is_made_non_blocking() {
+    let mut all = Loop::new();
+    let (socket, _theirs) = all.pair();
+    let fd = all.sockets().descriptor(socket).unwrap().as_raw_fd();
+    // SAFETY: no pointers.
+    assert_ne!(unsafe { libc::fcntl(fd, libc::F_GETFL) } & libc::O_NONBLOCK, 0);
+}
+
+#[test]
 fn accepting_once_takes_one() {
     let mut all = Loop::new();
     let (listener, port) = all.listener();

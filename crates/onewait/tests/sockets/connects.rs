@@ -4,11 +4,13 @@ use crate::common::Scratch;
 use crate::{Loop, error};
 use onewait::Errno;
 use onewait::sockets::SocketOutcome;
+use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr as UnixAddr, UnixListener};
+use std::time::{Duration, Instant};
 
 fn socket(domain: libc::c_int) -> OwnedFd {
     // SAFETY: no pointers.
@@ -73,6 +75,39 @@ fn a_connection_in_the_filesystem_and_by_an_abstract_name() {
         let done = all.next();
         assert!(matches!(done.outcome, SocketOutcome::Connected(Ok(()))), "{address:?}: {done:?}");
         listener.accept().unwrap();
+    }
+}
+
+#[test]
+fn a_connection_that_nobody_takes_can_be_stopped_and_closed() {
+    let mut all = Loop::new();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    // SAFETY: no pointers.
+    assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), 0) }, 0);
+    let address = listener.local_addr().unwrap();
+    let sockets: Vec<_> = (0..8).map(|_| all.sockets().attach(socket(libc::AF_INET)).unwrap()).collect();
+    for socket in &sockets {
+        all.sockets().connect(*socket, address, 1).unwrap();
+    }
+    // The queue of the listener is full then.
+    let mut waiting: HashSet<_> = sockets.into_iter().collect();
+    let end = Instant::now() + Duration::from_millis(100);
+    while Instant::now() < end {
+        all.reactor.wait(&mut [Default::default()], Some(Duration::from_millis(10))).unwrap();
+        while let Some(done) = all.sockets().take() {
+            assert_eq!(error(&done), None);
+            assert!(waiting.remove(&done.socket));
+        }
+    }
+    assert!(waiting.len() >= 2, "{waiting:?}");
+    for (number, socket) in waiting.into_iter().enumerate() {
+        if number % 2 == 0 {
+            all.sockets().stop(socket).unwrap();
+        } else {
+            all.sockets().close(socket).unwrap();
+        }
+        let done = all.next();
+        assert_eq!((done.socket, error(&done), done.is_last), (socket, Some(Errno::CANCELED), true));
     }
 }
 

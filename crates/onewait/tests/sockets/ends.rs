@@ -2,9 +2,12 @@
 
 use crate::common::in_child;
 use crate::{Loop, error};
+use onewait::sockets::SocketOutcome;
 use onewait::{DriverKind, Errno};
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, AsRawFd};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::thread;
 
 const CANCELED: Option<Errno> = Some(Errno::CANCELED);
@@ -28,6 +31,73 @@ fn stopping_has_a_last_completion_and_loses_nothing() {
     // Nothing to stop.
     all.sockets().stop(socket).unwrap();
     assert!(all.is_quiet());
+}
+
+#[test]
+fn what_comes_while_a_socket_stops_comes_now_or_later() {
+    let mut all = Loop::new();
+    let (socket, mut theirs) = all.pair();
+    for round in 0..10_u8 {
+        all.sockets().receive(socket, 0).unwrap();
+        if round % 2 == 0 {
+            // Already with the kernel.
+            all.reactor.wait(&mut [Default::default()], crate::NOW).unwrap();
+        }
+        theirs.write_all(&[round]).unwrap();
+        all.sockets().stop(socket).unwrap();
+        let mut bytes = Vec::new();
+        loop {
+            let done = all.next();
+            match done.outcome {
+                SocketOutcome::Received(Ok(part)) => bytes.extend_from_slice(&part),
+                SocketOutcome::Received(Err(Errno::CANCELED)) if done.is_last => break,
+                other => panic!("{other:?}"),
+            }
+        }
+        if bytes.is_empty() {
+            all.sockets().receive_once(socket, 1).unwrap();
+            bytes.extend_from_slice(&all.received().1);
+        }
+        assert_eq!(bytes, [round]);
+    }
+}
+
+#[test]
+fn stopping_after_the_last_completion_adds_none() {
+    let mut all = Loop::new();
+    let (socket, mut theirs) = all.pair();
+    all.sockets().receive_once(socket, 1).unwrap();
+    theirs.write_all(b"x").unwrap();
+    all.await_news();
+    // Without io_uring it is received when it is taken.
+    let done = all.next();
+    all.sockets().stop(socket).unwrap();
+    assert_eq!((done.token, error(&done), done.is_last), (1, None, true));
+    assert!(all.is_quiet());
+}
+
+#[test]
+fn until_the_last_completion_is_taken_nothing_else_begins() {
+    let mut all = Loop::new();
+    let (socket, mut theirs) = all.pair();
+    all.sockets().receive(socket, 1).unwrap();
+    all.sockets().stop(socket).unwrap();
+    all.await_news();
+    let refused = Err(Errno(libc::EALREADY));
+    assert_eq!(all.sockets().receive(socket, 2), refused);
+    assert_eq!(all.sockets().receive_once(socket, 2), refused);
+    assert_eq!(all.sockets().accept(socket, 2), refused);
+    assert_eq!(all.sockets().accept_once(socket, 2), refused);
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+    assert_eq!(all.sockets().connect(socket, address, 2), refused);
+    assert_eq!(error(&all.next()), CANCELED);
+    all.sockets().receive_once(socket, 3).unwrap();
+    theirs.write_all(b"x").unwrap();
+    // This one has its last completion by itself.
+    all.await_news();
+    let done = all.next();
+    assert_eq!((done.token, error(&done), done.is_last), (3, None, true));
+    all.sockets().receive_once(socket, 4).unwrap();
 }
 
 #[test]
@@ -133,6 +203,26 @@ fn a_closed_socket_is_silent_though_others_have_its_file() {
 }
 
 #[test]
+fn a_closed_socket_is_watched_no_more_though_others_have_its_file() {
+    in_child("ends::a_closed_socket_is_watched_no_more_though_others_have_its_file", &[], || {
+        let mut all = Loop::new();
+        let (socket, mut theirs) = all.pair();
+        let copy = all.sockets().descriptor(socket).unwrap().try_clone_to_owned().unwrap();
+        let number = all.sockets().descriptor(socket).unwrap().as_raw_fd();
+        all.sockets().close(socket).unwrap();
+        // The same file by the same number: an epoll that still had it would refuse it.
+        // SAFETY: no pointers.
+        let again = unsafe { libc::fcntl(copy.as_raw_fd(), libc::F_DUPFD_CLOEXEC, number) };
+        assert_eq!(again, number);
+        // SAFETY: just made, owned by nobody else.
+        let socket = all.sockets().attach(unsafe { OwnedFd::from_raw_fd(again) }).unwrap();
+        all.sockets().receive(socket, 1).unwrap();
+        theirs.write_all(b"x").unwrap();
+        assert_eq!(&all.received().1[..], b"x");
+    });
+}
+
+#[test]
 fn dropping_the_reactor_closes_all_sockets() {
     let mut theirs = Vec::new();
     {
@@ -169,10 +259,16 @@ fn no_descriptor_is_left_behind() {
                 let socket = all.accepted();
                 all.sockets().receive(socket, 0).unwrap();
             }
+            // Nobody hears of these: they come while all ends.
+            all.reactor.wait(&mut [Default::default()], crate::NOW).unwrap();
+            let late: Vec<_> = (0..5).map(|_| crate::client(port)).collect();
+            let (other, port) = all.listener();
+            let last: Vec<_> = (0..5).map(|_| crate::client(port)).collect();
+            all.sockets().accept(other, 1).unwrap();
             drop(all);
-            drop(clients);
+            drop((clients, late, last));
+            assert_eq!(count(), before);
         }
-        assert_eq!(count(), before);
     });
 }
 
@@ -209,10 +305,25 @@ fn the_sockets_are_the_parents() {
 fn another_thread_is_told_that_a_ring_is_not_its_own() {
     let mut all = Loop::new();
     let (socket, mut theirs) = all.pair();
+    let (idle, _other) = all.pair();
     all.sockets().receive(socket, 1).unwrap();
     theirs.write_all(b"x").unwrap();
     let is_ring = all.sockets().driver() == DriverKind::Uring;
     thread::spawn(move || {
+        if is_ring {
+            let refused = Err(Errno(libc::EEXIST));
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+            let sockets = all.sockets();
+            assert_eq!(sockets.attach(UnixStream::pair().unwrap().0).map(drop), refused);
+            assert_eq!(sockets.receive(idle, 2), refused);
+            assert_eq!(sockets.receive_once(idle, 2), refused);
+            assert_eq!(sockets.accept(idle, 2), refused);
+            assert_eq!(sockets.accept_once(idle, 2), refused);
+            assert_eq!(sockets.connect(idle, address, 2), refused);
+            assert_eq!(sockets.send(idle, b"x", 2).map_err(|unsent| unsent.errno), refused);
+            assert_eq!(sockets.stop(socket), refused);
+            assert_eq!(sockets.close(socket), refused);
+        }
         let waited = all.reactor.wait(&mut [Default::default(); 4], crate::NOW).map(<[_]>::len);
         // Its end there leaves the memory that the kernel may write to.
         if is_ring { assert_eq!(waited, Err(Errno(libc::EEXIST))) } else { assert_eq!(waited, Ok(1)) }

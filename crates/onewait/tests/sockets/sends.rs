@@ -1,7 +1,7 @@
 //! What goes out.
 
-use crate::common::{PATIENCE, pattern};
-use crate::{Loop, error, read};
+use crate::common::{PATIENCE, in_child, pattern};
+use crate::{Loop, NOW, error, read};
 use onewait::Buffer;
 use onewait::Errno;
 use onewait::reactor::Ready;
@@ -51,6 +51,37 @@ fn sends_of_a_socket_go_one_after_the_other_whatever_it_takes() {
 }
 
 #[test]
+fn a_send_waits_for_those_before_it_though_there_is_room() {
+    let mut all = Loop::new();
+    let (socket, mut theirs) = all.pair();
+    let bytes = pattern(4, 16 << 20);
+    // It fills the socket.
+    all.sockets().send(socket, bytes.clone(), 0).unwrap();
+    all.reactor.wait(&mut [Default::default()], NOW).unwrap();
+    let mut got = vec![0; bytes.len()];
+    // All that is there.
+    theirs.set_nonblocking(true).unwrap();
+    let mut place = 0;
+    while let Ok(count) = theirs.read(&mut got[place..]) {
+        place += count;
+    }
+    assert!((1..bytes.len()).contains(&place), "{place}");
+    for token in 1..10 {
+        all.sockets().send(socket, vec![token; 9], token.into()).unwrap();
+    }
+    theirs.set_nonblocking(false).unwrap();
+    while place < got.len() {
+        all.reactor.wait(&mut [Default::default()], NOW).unwrap();
+        place += theirs.read(&mut got[place..]).unwrap();
+    }
+    assert!(got == bytes);
+    for token in 0..10 {
+        assert_eq!(all.sent().0, token);
+    }
+    assert_eq!(read(theirs, 81), (1..10).flat_map(|token| [token; 9]).collect::<Vec<_>>());
+}
+
+#[test]
 fn many_sockets_send_at_once() {
     let mut all = Loop::new();
     // More than a submission queue holds.
@@ -70,16 +101,32 @@ fn many_sockets_send_at_once() {
 
 #[test]
 fn no_reader_is_an_error_and_no_signal() {
+    in_child("sends::no_reader_is_an_error_and_no_signal", &[], || {
+        // It would end the process. Rust's programs ignore it by themselves.
+        // SAFETY: no handler is installed.
+        unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+        let mut all = Loop::new();
+        let (socket, theirs) = all.pair();
+        drop(theirs);
+        for _ in 0..2 {
+            all.sockets().send(socket, b"x", 1).unwrap();
+            let done = all.next();
+            assert_eq!((error(&done), done.is_last), (Some(Errno(libc::EPIPE)), true));
+            let SocketOutcome::Sent(_, bytes) = done.outcome else { panic!() };
+            assert_eq!(&bytes[..], b"x");
+        }
+    });
+}
+
+#[test]
+fn a_refused_send_says_why_also_as_an_error_of_the_standard_librarys() {
     let mut all = Loop::new();
-    let (socket, theirs) = all.pair();
-    drop(theirs);
-    for _ in 0..2 {
-        all.sockets().send(socket, b"x", 1).unwrap();
-        let done = all.next();
-        assert_eq!((error(&done), done.is_last), (Some(Errno(libc::EPIPE)), true));
-        let SocketOutcome::Sent(_, bytes) = done.outcome else { panic!() };
-        assert_eq!(&bytes[..], b"x");
-    }
+    let (socket, _theirs) = all.pair();
+    all.sockets().close(socket).unwrap();
+    let refused = all.sockets().send(socket, b"x", 1).unwrap_err();
+    assert_eq!((refused.errno, &refused.bytes[..]), (Errno::BADF, &b"x"[..]));
+    assert!(refused.to_string().contains(&Errno::BADF.to_string()));
+    assert_eq!(std::io::Error::from(refused).raw_os_error(), Some(libc::EBADF));
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use crate::common::{PATIENCE, in_child, seccomp};
 use crate::{Loop, NOW, error, read};
-use eventpoll::sources::unbounded;
-use onewait::reactor::{Events, Interest, Reactor, Ready};
+use eventpoll::sources::{Sender, unbounded};
+use onewait::reactor::{Events, Interest, Reactor, Ready, Registry};
 use onewait::sockets::SocketOutcome;
 use onewait::{Choice, DriverKind, Errno};
 use std::io::{Read, Write};
@@ -175,6 +175,37 @@ fn descriptors_that_are_always_ready_do_not_keep_sockets_waiting() {
     let ends: Vec<_> = (0..8).map(|_| std::os::unix::net::UnixStream::pair().unwrap()).collect();
     for (number, (end, _)) in ends.iter().enumerate() {
         all.reactor.registry().add(end, Interest::OUT, number as u64).unwrap();
+    }
+    all.sockets().receive(socket, 100).unwrap();
+    for room in [1, 2, 4, 8] {
+        theirs.write_all(b"x").unwrap();
+        let mut turns = 0;
+        loop {
+            turns += 1;
+            assert!(turns < 20, "room for {room}");
+            let mut events = vec![Ready::default(); room];
+            let found = all.reactor.wait(&mut events, PATIENCE).unwrap();
+            assert!(!found.is_empty());
+            if found.iter().any(|ready| ready.token == Reactor::SOCKETS) {
+                break;
+            }
+        }
+        assert_eq!(&all.received().1[..], b"x");
+    }
+}
+
+#[test]
+fn sources_that_are_always_ready_do_not_keep_sockets_waiting() {
+    sources_do_not_keep_sockets_waiting(|registry, source, number| registry.add(source, Interest::OUT, number));
+    sources_do_not_keep_sockets_waiting(|registry, source, number| registry.add_urgent(source, Interest::OUT, number));
+}
+
+fn sources_do_not_keep_sockets_waiting(add: fn(&Registry, &Sender<u8>, u64) -> Result<(), Errno>) {
+    let mut all = Loop::new();
+    let (socket, mut theirs) = all.pair();
+    let ends: Vec<_> = (0..8).map(|_| unbounded::<u8>()).collect();
+    for (number, (sender, _)) in ends.iter().enumerate() {
+        add(all.reactor.registry(), sender, number as u64).unwrap();
     }
     all.sockets().receive(socket, 100).unwrap();
     for room in [1, 2, 4, 8] {
