@@ -112,7 +112,10 @@ impl From<SocketCompletion> for OwSocketCompletion {
             SocketOutcome::Received(received) => {
                 completion.kind = RECEIVED;
                 completion.result = result(received.as_ref().map(|bytes| bytes.len()).map_err(|errno| *errno));
-                if let Ok(mut bytes) = received {
+                // A buffer without bytes goes back by itself.
+                if let Ok(mut bytes) = received
+                    && !bytes.is_empty()
+                {
                     completion.tell_of(bytes.as_mut_ptr(), bytes.len());
                     completion.received = bytes.into_raw();
                 }

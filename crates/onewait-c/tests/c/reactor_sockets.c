@@ -192,10 +192,7 @@ TEST(ours, messages_stay_apart_and_an_empty_one_is_no_end) {
     CHECK_EQ(ow_socket_receive(reactor, socket, 1), 0);
     CHECK(send(theirs, "a", 1, 0) == 1 && send(theirs, NULL, 0, 0) == 0 && send(theirs, "bc", 2, 0) == 2);
     CHECK_RECEIVES(reactor, 1, "a", 0);
-    struct ow_socket_completion done;
-    while (ow_sockets_take(reactor, &done, 1) == 0) CHECK(ow_reactor_wait(reactor, &(struct ow_ready){0}, 1, SECOND) >= 0);
-    CHECK(done.kind == OW_RECEIVED && done.result == 0 && done.data == NULL && !done.is_last);
-    ow_received_destroy(done.received);
+    CHECK_NEXT(reactor, 1, OW_RECEIVED, 0, 0);
     CHECK_RECEIVES(reactor, 1, "bc", 0);
     ow_reactor_destroy(reactor);
 }
@@ -471,6 +468,14 @@ static ow_reactor *shared;
 static uint64_t shared_socket;
 static int shared_end;
 
+static void *ask_before_there_are_any(void *unused) {
+    (void)unused;
+    struct ow_socket_completion done;
+    CHECK_EQ(ow_sockets_take(shared, &done, 1), 0);
+    CHECK_ERRNO(ow_socket_stop(shared, 1), EBADF);
+    return NULL;
+}
+
 static void *use_as_a_stranger(void *unused) {
     (void)unused;
     struct ow_socket_completion done;
@@ -495,9 +500,12 @@ static void *use_as_a_stranger(void *unused) {
 }
 
 TEST(ours, sockets_belong_to_the_thread_that_attached_the_first) {
-    shared = new_reactor();
-    shared_socket = attach_pair(shared, SOCK_STREAM, &shared_end);
     pthread_t thread;
+    shared = new_reactor();
+    start_thread(&thread, ask_before_there_are_any, NULL);
+    join_thread(thread);
+    shared_socket = attach_pair(shared, SOCK_STREAM, &shared_end);
+    CHECK_EQ(ow_socket_stop(shared, shared_socket), 0);
     start_thread(&thread, use_as_a_stranger, NULL);
     join_thread(thread);
     ow_reactor_destroy(shared);
@@ -525,12 +533,20 @@ TEST(ours, sockets_are_busy_while_another_thread_waits) {
     ow_reactor_destroy(shared);
 }
 
+/* There are no more descriptors, and somebody comes. */
+static void come_in_vain(int client, const struct sockaddr_in *address) {
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+    while (dup(client) >= 0) {}
+    SET_UP(errno == EMFILE && connect(client, (const struct sockaddr *)address, sizeof *address) == 0);
+    pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
+}
+
 static void *live_with_a_cancellation(void *done) {
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     struct sockaddr_in address;
-    int fd = new_listener(&address), client = new_client(&address), theirs, ends[2];
-    SET_UP(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0 && pthread_cancel(pthread_self()) == 0);
-    theirs = ends[1];
+    int fd = new_listener(&address), client = new_client(&address), other = socket(AF_INET, SOCK_STREAM, 0), ends[2];
+    SET_UP(other >= 0 && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+    SET_UP(setrlimit(RLIMIT_NOFILE, &(struct rlimit){64, 64}) == 0 && pthread_cancel(pthread_self()) == 0);
     pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
     ow_reactor *reactor = ow_reactor_create(NULL);
     uint64_t listener, socket;
@@ -540,14 +556,19 @@ static void *live_with_a_cancellation(void *done) {
                    ow_socket_accept(reactor, listener, 0) == 0 && ow_socket_receive(reactor, socket, 1) == 0;
     while (is_good && taken.kind != OW_ACCEPTED)
         is_good = ow_sockets_take(reactor, &taken, 1) >= 0 && ow_reactor_wait(reactor, &ready, 1, 1000000) >= 0;
-    is_good = is_good && ow_socket_close(reactor, taken.accepted) == 0 && ow_socket_close(reactor, socket) == 0;
+    uint64_t accepted = taken.accepted;
+    come_in_vain(other, &address);
+    while (is_good && taken.result != -EMFILE)
+        is_good = ow_sockets_take(reactor, &taken, 1) >= 0 && ow_reactor_wait(reactor, &ready, 1, 1000000) >= 0;
+    is_good = is_good && ow_socket_close(reactor, accepted) == 0 && ow_socket_close(reactor, socket) == 0;
     /* Where the kernel has to let go of it first, a wait closes it. */
     for (int i = 0; i < 3; i++) is_good = is_good && ow_reactor_wait(reactor, &ready, 1, 1000000) >= 0;
     ow_reactor_destroy(reactor);
     *(bool *)done = is_good;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     close(client);
-    close(theirs);
+    close(other);
+    close(ends[1]);
     return NULL;
 }
 
