@@ -16,7 +16,8 @@
  *             switch (ready[i].token) { ... }
  *     }
  *
- * examples/echo.c, beside this directory, is a server with all of it. What holds for all functions:
+ * examples/echo.c, beside this directory, is a server with all of it; examples/echo_completion.c one with sockets by
+ * completion. What holds for all functions:
  *
  * Results. A function that returns a pointer gives NULL if it fails; the others give 0 or a count, or -1 if they fail. Then
  * errno says why; it means nothing otherwise. A null handle, or a null pointer where none is allowed, is EINVAL. ENOMEM,
@@ -32,17 +33,18 @@
  * destroyed while a reactor watches it leaves that reactor, silently, as a descriptor does that is closed. They can be
  * destroyed in any order.
  *
- * Threads. Everything may be called from any thread at any time, by several at once too, with one exception: a reactor's
- * wait and its timers belong to one thread at a time (EBUSY).
+ * Threads. Everything may be called from any thread at any time, by several at once too, with two exceptions: a
+ * reactor's wait, its timers and its sockets belong to one thread at a time (EBUSY); and where it has sockets on
+ * io_uring, its wait and these belong to the thread that attached the first of them (EEXIST).
  *
  * Signal handlers may call ow_wake, and nothing else. No function is a cancellation point, or raises a signal.
  *
  * fork(2). A child makes handles of its own, and these work. Of those that it inherits: a queue refuses everything with
  * ECHILD, and what is in flight ends in the parent only; with a reactor it shares the descriptors that are watched, as
- * with an epoll(7), and has timers, events and channels as copies. It may destroy all of them, without effect on its
- * parent, and need not. But if another thread was inside a function of this library at that moment, or requests were in
- * flight, it leaves inherited handles alone. Children of vfork(2) call nothing here. Descriptors that the library has made
- * are closed by exec.
+ * with an epoll(7), and has timers, events and channels as copies; but one that has sockets refuses these and its wait with
+ * ECHILD. It may destroy all of them, without effect on its parent, and need not. But if another thread was inside a
+ * function of this library at that moment, or requests were in flight, it leaves inherited handles alone. Children of
+ * vfork(2) call nothing here. Descriptors that the library has made are closed by exec.
  */
 #ifndef ONEWAIT_H
 #define ONEWAIT_H
@@ -50,6 +52,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
@@ -86,6 +89,11 @@ struct ow_reactor_options {
     uint32_t timers;  /* the most timers that can be armed at a time; 0: as many as memory holds */
     uint64_t spin_ns; /* look for events for up to so long before sleeping: an answer that comes meanwhile finds the
                          thread awake, at the price of as much processor time */
+    /* of sockets by completion: */
+    uint64_t sockets_token; /* what a wait reports when completions are to be taken; 0: OW_SOCKETS */
+    size_t socket_memory;   /* the most bytes of all buffers that are received into; 0: 4 MiB */
+    uint32_t socket_driver; /* OW_ANY_DRIVER, OW_URING, OW_EPOLL */
+    uint32_t reserved;
 };
 
 /* Other loops can poll the reactor: see ow_reactor_descriptor. */
@@ -94,17 +102,29 @@ struct ow_reactor_options {
  * always ready, as poll(2) says. */
 #define OW_REFUSE_FILES 2
 
+/* What a wait reports, with EPOLLIN, when completions of sockets are to be taken, unless the options say otherwise. */
+#define OW_SOCKETS ((uint64_t)-1)
+
+/* The best driver that the system allows, or what ONEWAIT_DRIVER asks for. */
+#define OW_ANY_DRIVER 0
+/* io_uring, or none. */
+#define OW_URING 1
+/* epoll and plain calls. */
+#define OW_EPOLL 2
+
 /* A reactor that watches nothing yet. NULL for the usual options. EINVAL for options that this version does not know. */
 ow_reactor *ow_reactor_create(const struct ow_reactor_options *options);
 
-/* What it watched goes on without it. */
+/* What it watched goes on without it. Its sockets are closed, and what they were asked for is cancelled: after this none of
+ * your memory is in use, unless they belong to another thread. */
 void ow_reactor_destroy(ow_reactor *reactor);
 
 /* Waits until there is something to report, and returns how many of the max places it has filled. 0: the time is over, or
  * ow_wake was used. Timers come first, then sources of the process, then descriptors; each kind gets a part of the room in
- * each turn, however much another has. While there is something to report, a reactor that watches no descriptor makes no
- * system call.
- * EINTR: a signal was handled, and there is nothing to report. EINVAL: max is not positive. EBUSY: another thread waits. */
+ * each turn, however much another has. That sockets have completions is one more event. While there is something to report,
+ * a reactor that watches no descriptor, and has no sockets, makes no system call.
+ * EINTR: a signal was handled, and there is nothing to report. EINVAL: max is not positive. EBUSY: another thread waits.
+ * EEXIST: its sockets belong to another thread. ECHILD: to another process. */
 int ow_reactor_wait(ow_reactor *reactor, struct ow_ready *ready, int max, int64_t timeout_ns);
 
 /* Ends a wait without an event, or the next one that would sleep. From any thread, and from signal handlers; errno is left
@@ -134,6 +154,105 @@ typedef struct ow_source ow_source;
 int ow_add(ow_reactor *reactor, ow_source *source, uint32_t events, uint64_t token);
 int ow_modify(ow_reactor *reactor, ow_source *source, uint32_t events, uint64_t token);
 int ow_delete(ow_reactor *reactor, ow_source *source);
+
+/* ---- sockets by completion ------------------------------------------------------------------------------------- */
+
+/* Sockets that a reactor owns, and does things with. What is asked for is done when something comes; that is a
+ * completion, to be taken once a wait has reported OW_SOCKETS. With io_uring, one system call a turn does it for all of
+ * them; where that is refused, the same calls do the same with epoll.
+ *
+ *     ow_socket_attach(reactor, listener, &socket);
+ *     ow_socket_accept(reactor, socket, 0);
+ *     ...
+ *     case OW_SOCKETS:
+ *         while ((count = ow_sockets_take(reactor, done, 64)) > 0)
+ *             for (int i = 0; i < count; i++)
+ *                 switch (done[i].kind) { ... }
+ *
+ * A socket has a number, never 0, that names it until it is closed. It does one of accepting, connecting and receiving
+ * at a time, and sends besides.
+ *
+ * EBADF: there is no such socket. EBUSY: another thread waits. EEXIST: the sockets belong to another thread. ECHILD:
+ * they are another process's. These can come from all functions here. */
+
+/* Takes over a socket: a listener, a connection, one that is to be connected, one for datagrams. It is made
+ * non-blocking, and is closed by ow_socket_close or with the reactor; if this fails, it is still yours. The first one
+ * chooses the driver, which takes descriptors of its own.
+ * EBADF, ENOTSOCK; ENOSPC: too many are watched by epoll; EINVAL: ONEWAIT_DRIVER names no driver. If a driver was asked
+ * for that the system refuses, the reason for that. */
+int ow_socket_attach(ow_reactor *reactor, int fd, uint64_t *socket);
+
+/* Takes each connection that comes to a listener, until it is stopped: each is an OW_ACCEPTED, and a socket here, which
+ * is non-blocking and closed by exec. Or takes one.
+ * EALREADY: it accepts, connects or receives already, or the last completion of that was not taken. */
+int ow_socket_accept(ow_reactor *reactor, uint64_t socket, uint64_t token);
+int ow_socket_accept_once(ow_reactor *reactor, uint64_t socket, uint64_t token);
+
+/* Connects to an address, as connect(2) has it, which is copied; whether there is a connection, an OW_CONNECTED says.
+ * EALREADY. EINVAL: length is more than that of a struct sockaddr_storage. */
+int ow_socket_connect(ow_reactor *reactor, uint64_t socket, const struct sockaddr *address, socklen_t length,
+                      uint64_t token);
+
+/* Receives whatever comes, until the other side has sent its last or it is stopped: each part, or message, is an
+ * OW_RECEIVED. Or receives once. No memory is used while nothing comes. EALREADY. */
+int ow_socket_receive(ow_reactor *reactor, uint64_t socket, uint64_t token);
+int ow_socket_receive_once(ow_reactor *reactor, uint64_t socket, uint64_t token);
+
+/* What was received, in one of the reactor's buffers. It stays as it is, and is yours to change, until you destroy it,
+ * which gives the buffer back: so do it soon. While all buffers are with you, nothing is received. From any thread, and
+ * after the reactor was destroyed, too. */
+typedef struct ow_received ow_received;
+void ow_received_destroy(ow_received *received);
+
+/* Sends all of it, after earlier sends of the same socket, and without SIGPIPE. A send has one completion, OW_SENT.
+ *
+ * Your memory is not copied: it has to be valid, and is not to be changed, until that completion was taken or the
+ * reactor was destroyed. What was received is not yours any more, if this succeeds: its buffer goes back once it is
+ * sent. (To send a part of it, send that as memory of yours, and destroy it once the completion was taken.)
+ * EAGAIN: 65536 sends are in flight, or were not taken. EINVAL: a length beyond SSIZE_MAX; nothing was received. */
+int ow_socket_send(ow_reactor *reactor, uint64_t socket, const void *bytes, size_t length, uint64_t token);
+int ow_socket_send_received(ow_reactor *reactor, uint64_t socket, ow_received *received, uint64_t token);
+
+/* Ends accepting, connecting or receiving: a last completion with -ECANCELED follows, unless another one was the last
+ * already. Nothing if it does none of them. */
+int ow_socket_stop(ow_reactor *reactor, uint64_t socket);
+
+/* Closes a socket; its number names nothing from now on. What it was asked for and has not ended has a last completion
+ * with -ECANCELED each, sends too: to be sure that bytes are on their way, wait for their completion. What has happened
+ * before can still be taken. */
+int ow_socket_close(ow_reactor *reactor, uint64_t socket);
+
+/* The descriptor of a socket, for options and addresses. It is the reactor's: do not close it. */
+int ow_socket_descriptor(ow_reactor *reactor, uint64_t socket);
+
+/* What has happened to a socket because it was asked for. */
+struct ow_socket_completion {
+    uint64_t token;        /* of the call that asked for it */
+    uint64_t socket;       /* of which socket */
+    uint32_t kind;         /* OW_ACCEPTED, ... */
+    uint32_t is_last;      /* 1: nothing else follows from that call; otherwise 0 */
+    int64_t result;        /* bytes received or sent, or 0; or an error as -errno */
+    uint64_t accepted;     /* of OW_ACCEPTED: the connection, a socket from now on; 0 if there is none */
+    void *data;            /* the bytes that were received; of OW_SENT your memory, yours again. NULL for no bytes */
+    size_t length;         /* of data */
+    ow_received *received; /* of OW_RECEIVED: to be destroyed, or sent. NULL if there are no bytes */
+    uint64_t reserved[2];
+};
+
+/* A connection came; errors are accept(2)'s. -EMFILE, -ENFILE: there are too many descriptors, and some connections
+ * that waited were accepted and closed, so that their clients know. Unless it is the last, accepting goes on. */
+#define OW_ACCEPTED 1
+/* The connection is there; errors are connect(2)'s. */
+#define OW_CONNECTED 2
+/* Bytes, or a message; errors are recv(2)'s. 0 bytes: the other side has sent its last, unless it is a datagram. */
+#define OW_RECEIVED 3
+/* All was given to the socket. Errors are send(2)'s: -EPIPE or -ECONNRESET if the other side is gone. Some may have
+ * been sent. */
+#define OW_SENT 4
+
+/* Takes up to max completions, and returns how many. 0: there are none in this turn; wait for more. What is left is
+ * reported again. EINVAL: max is not positive. */
+int ow_sockets_take(ow_reactor *reactor, struct ow_socket_completion *completions, int max);
 
 /* ---- timers ---------------------------------------------------------------------------------------------------- */
 

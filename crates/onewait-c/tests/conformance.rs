@@ -43,8 +43,8 @@ fn main() -> ExitCode {
         Ok(fuzz) => fuzz,
         Err(why) => return refuse(&why),
     };
-    let echo = match program::build_example(&library) {
-        Ok(echo) => echo,
+    let examples = match example::trials(&library, drivers) {
+        Ok(examples) => examples,
         Err(why) => return refuse(&why),
     };
     let uncovered = uncovered_rules(&programs, &missing);
@@ -61,12 +61,7 @@ fn main() -> ExitCode {
         }));
         trials.push(Trial::test(format!("{face}::fuzz::garbage_does_no_harm"), move || Ok(mistreat.garbage()?)));
     }
-    for face in drivers.faces(Interface::Onewait) {
-        let (echo, library) = (echo.clone(), library.clone());
-        trials.push(Trial::test(format!("{face}::example::echo_does_its_job_and_finishes_at_sigterm"), move || {
-            Ok(example::echo(&echo, &library, face)?)
-        }));
-    }
+    trials.extend(examples);
     for program in programs.into_iter().map(Arc::new) {
         for test in &program.tests {
             let faces = drivers.faces(program.interface);

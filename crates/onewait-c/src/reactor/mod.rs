@@ -3,7 +3,8 @@
 //! A handle is the address of a box. A reactor (`waiting.rs`) has its timers (`timers.rs`), which are its waiting thread's,
 //! and what it watches (`watching.rs`): descriptors, and [`source::Source`]s, which are events (`event.rs`), the ends of
 //! channels (`channel.rs`), signals (`signals.rs`), children (`child.rs`) and queues (`queue.rs`), to which requests are submitted
-//! (`requests.rs`).
+//! (`requests.rs`). It owns sockets, which are asked for things (`sockets.rs`) that end in completions
+//! (`socket_completions.rs`). How all of it is to be, `options.rs` reads.
 //!
 //! Nothing here exists before a program asks for it. A queue has an engine of its own: cancelling by descriptor and `fsync`
 //! of the other faces do not concern it.
@@ -12,9 +13,12 @@ mod channel;
 mod child;
 mod event;
 mod handle;
+mod options;
 mod queue;
 mod requests;
 mod signals;
+mod socket_completions;
+mod sockets;
 mod source;
 mod timers;
 mod waiting;

@@ -1,14 +1,15 @@
 //! The reactor's handle: made, waited on, woken.
 
 use super::handle::{behind, count, end, made, room, status, timeout};
+use super::options::{self, OwReactorOptions};
 use crate::errno::Kept;
 use onewait::Errno;
-use onewait::reactor::{Reactor, Ready, Registry, Waker};
+use onewait::reactor::{Reactor, ReactorBuilder, Ready, Registry, Waker};
+use onewait::sys::Uncancellable;
 use std::ffi::c_int;
 use std::mem::offset_of;
 use std::os::fd::AsRawFd;
 use std::sync::{Mutex, MutexGuard, TryLockError};
-use std::time::Duration;
 
 /// Behind an `ow_reactor *`.
 pub struct ReactorHandle {
@@ -23,6 +24,8 @@ pub struct ReactorHandle {
 /// What belongs to one thread at a time.
 pub(super) struct Waiting {
     pub(super) reactor: Reactor,
+    /// Sockets by completion were made.
+    pub(super) has_sockets: bool,
     /// Where the reactor writes to.
     ready: Vec<Ready>,
 }
@@ -41,49 +44,17 @@ pub struct OwReady {
 
 const _: () = assert!(size_of::<OwReady>() == 16 && offset_of!(OwReady, events) == 8);
 
-/// `struct ow_reactor_options`.
-#[repr(C)]
-pub struct OwReactorOptions {
-    size: usize,
-    flags: u32,
-    timers: u32,
-    spin_ns: u64,
-}
-
-const _: () = assert!(size_of::<OwReactorOptions>() == 24 && offset_of!(OwReactorOptions, timers) == 12);
-
-/// `OW_EMBEDDABLE`.
-const EMBEDDABLE: u32 = 1;
-/// `OW_REFUSE_FILES`.
-const REFUSE_FILES: u32 = 2;
-
 /// Events of one wait, whatever room there is: they are copied.
 const MOST: usize = 1024;
 
 impl ReactorHandle {
-    fn new(options: Option<&OwReactorOptions>) -> Result<ReactorHandle, Errno> {
-        let mut builder = Reactor::builder();
-        if let Some(options) = options {
-            if options.size != size_of::<OwReactorOptions>() || options.flags & !(EMBEDDABLE | REFUSE_FILES) != 0 {
-                return Err(Errno::INVAL);
-            }
-            builder = builder.spin(Duration::from_nanos(options.spin_ns));
-            if options.timers > 0 {
-                builder = builder.timers(options.timers as usize);
-            }
-            if options.flags & EMBEDDABLE != 0 {
-                builder = builder.embeddable();
-            }
-            if options.flags & REFUSE_FILES != 0 {
-                builder = builder.refuse_files();
-            }
-        }
+    fn new(builder: ReactorBuilder) -> Result<ReactorHandle, Errno> {
         let reactor = builder.build()?;
         Ok(ReactorHandle {
             registry: reactor.registry().clone(),
             waker: reactor.registry().waker(),
             descriptor: reactor.descriptor().map(|fd| fd.as_raw_fd()),
-            waiting: Mutex::new(Waiting { reactor, ready: Vec::new() }),
+            waiting: Mutex::new(Waiting { reactor, has_sockets: false, ready: Vec::new() }),
         })
     }
 
@@ -104,11 +75,11 @@ impl ReactorHandle {
 /// `ow_reactor_create`.
 ///
 /// # Safety
-/// The options are null or valid.
+/// The options are null, or valid for the size that they say.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ow_reactor_create(options: *const OwReactorOptions) -> *mut ReactorHandle {
     // SAFETY: passed on to the caller.
-    made(|| ReactorHandle::new(unsafe { options.as_ref() }))
+    made(|| ReactorHandle::new(unsafe { options::read(options) }?))
 }
 
 /// `ow_reactor_destroy`.
@@ -135,7 +106,9 @@ pub unsafe extern "C" fn ow_reactor_wait(
     let waited = count(|| {
         // SAFETY: passed on to the caller.
         let mut waiting = unsafe { behind(reactor) }?.waiting()?;
-        let Waiting { reactor, ready } = &mut *waiting;
+        // With sockets, descriptors are closed and opened here.
+        let _uncancellable = waiting.has_sockets.then(Uncancellable::new);
+        let Waiting { reactor, ready, .. } = &mut *waiting;
         let room = room(max)?.min(MOST);
         if events.is_null() {
             return Err(Errno::INVAL);

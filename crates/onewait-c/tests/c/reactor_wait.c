@@ -5,7 +5,7 @@
 
 _Static_assert(sizeof(struct ow_ready) == 16 && offsetof(struct ow_ready, events) == 8, "ow_ready");
 _Static_assert(sizeof(struct ow_completion) == 16 && offsetof(struct ow_completion, result) == 8, "ow_completion");
-_Static_assert(sizeof(struct ow_reactor_options) == 24 && offsetof(struct ow_reactor_options, timers) == 12, "options");
+_Static_assert(sizeof(struct ow_reactor_options) == 48 && offsetof(struct ow_reactor_options, timers) == 12, "options");
 _Static_assert(sizeof(struct ow_signal) == 32 && offsetof(struct ow_signal, status) == 16, "ow_signal");
 
 TEST(ours, version_of_header_and_library_agree) {

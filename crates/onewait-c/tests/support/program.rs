@@ -155,12 +155,12 @@ fn output_dir(library: &Path) -> Result<PathBuf, String> {
     Ok(out)
 }
 
-/// Compiles the example of `<onewait.h>`.
-pub(crate) fn build_example(library: &Path) -> Result<PathBuf, String> {
+/// Compiles an example of `<onewait.h>`.
+pub(crate) fn build_example(name: &str, library: &Path) -> Result<PathBuf, String> {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
-    let source = sources.join("echo.c");
+    let source = sources.join(name).with_extension("c");
     let inputs = modified(&source).max(modified(&include_dir().join("onewait.h"))).max(modified(library));
-    let output = output_dir(library)?.join("echo");
+    let output = output_dir(library)?.join(name);
     compile(&sources, &source, &output, inputs, &as_strs(&linking(library)))?;
     Ok(output)
 }

@@ -37,16 +37,6 @@ impl Common {
         }
     }
 
-    /// Takes a socket over.
-    ///
-    /// # Errors
-    /// ENOTSOCK.
-    pub(super) fn insert(&mut self, fd: OwnedFd) -> Result<SocketId, Errno> {
-        let kind = socket::kind(fd.as_raw_fd())?;
-        socket::set_nonblocking(fd.as_raw_fd())?;
-        Ok(self.table.insert(fd, kind))
-    }
-
     /// Takes over a connection that came to a listener: it is not blocking, and of the same type.
     ///
     /// # Errors
@@ -141,6 +131,16 @@ impl Common {
             self.end_send(id, Err(errno));
         }
     }
+}
+
+/// What a descriptor receives; it does not wait from now on.
+///
+/// # Errors
+/// ENOTSOCK, EBADF.
+pub(super) fn prepare(fd: &OwnedFd) -> Result<SocketKind, Errno> {
+    let kind = socket::kind(fd.as_raw_fd())?;
+    socket::set_nonblocking(fd.as_raw_fd())?;
+    Ok(kind)
 }
 
 /// How the failure of an intake is told.

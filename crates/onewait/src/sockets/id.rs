@@ -13,6 +13,23 @@ pub struct SocketId {
     pub(super) generation: u32,
 }
 
+impl SocketId {
+    /// As a number, for languages that have no such types. Never 0.
+    #[must_use]
+    pub const fn to_bits(self) -> u64 {
+        (self.generation as u64 + 1) << 32 | self.index as u64
+    }
+
+    /// From the number that [`SocketId::to_bits`] gave. `None` if no socket has this number.
+    #[must_use]
+    pub const fn from_bits(bits: u64) -> Option<SocketId> {
+        match ((bits >> 32) as u32).checked_sub(1) {
+            Some(generation) if generation >> GENERATION_BITS == 0 => Some(SocketId { index: bits as u32, generation }),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Debug for SocketId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SocketId({}.{})", self.index, self.generation)
@@ -93,16 +110,24 @@ impl Table {
             is_readable: false,
             is_ending: false,
         };
-        if let Some(index) = self.free.pop() {
-            let slot = &mut self.slots[index as usize];
-            let generation = slot.generation.wrapping_add(1) & ((1 << GENERATION_BITS) - 1);
-            *slot = new(generation);
-            return SocketId { index, generation };
+        let id = self.next();
+        match self.free.pop() {
+            Some(index) => self.slots[index as usize] = new(id.generation),
+            None => self.slots.push(new(id.generation)),
         }
-        // There are fewer descriptors than that.
-        let index = self.slots.len() as u32;
-        self.slots.push(new(0));
-        SocketId { index, generation: 0 }
+        id
+    }
+
+    /// The name that the next socket gets.
+    pub(super) fn next(&self) -> SocketId {
+        match self.free.last() {
+            Some(&index) => {
+                let generation = self.slots[index as usize].generation.wrapping_add(1);
+                SocketId { index, generation: generation & ((1 << GENERATION_BITS) - 1) }
+            }
+            // There are fewer descriptors than that.
+            None => SocketId { index: self.slots.len() as u32, generation: 0 },
+        }
     }
 
     /// The slot is free from now on, and whatever named it is stale; the descriptor is the caller's to close.

@@ -17,6 +17,7 @@
 
 use crate::face::Buffer;
 use eventpoll::Waker;
+use std::ffi::c_void;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::ptr;
@@ -75,6 +76,23 @@ impl Received {
 
     pub(super) fn new(loan: Box<Loan>) -> Received {
         Received(Some(loan))
+    }
+
+    /// As an address, for languages that have no such types; null for no bytes. The bytes stay where they are, and the buffer
+    /// does not come back before [`Received::from_raw`].
+    #[must_use]
+    pub fn into_raw(mut self) -> *mut c_void {
+        self.0.take().map_or(ptr::null_mut(), |loan| Box::into_raw(loan).cast())
+    }
+
+    /// From the address that [`Received::into_raw`] gave.
+    ///
+    /// # Safety
+    /// It is null, or such an address, for the first time.
+    #[must_use]
+    pub unsafe fn from_raw(address: *mut c_void) -> Received {
+        // SAFETY: made from a box by `into_raw`, and the caller's alone.
+        Received((!address.is_null()).then(|| unsafe { Box::from_raw(address.cast()) }))
     }
 }
 

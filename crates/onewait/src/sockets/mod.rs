@@ -43,7 +43,8 @@ use readiness::Readiness;
 use ring::RingSockets;
 use std::fmt;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::slice;
 use std::time::Duration;
 
 /// So many sends may be in flight or not taken.
@@ -177,10 +178,23 @@ impl Sockets {
     /// ENOTSOCK; ENOSPC (`/proc/sys/fs/epoll/max_user_watches` is reached), ENOMEM, EPERM and EEXIST as `epoll_ctl(2)`;
     /// EEXIST, ECHILD.
     pub fn attach(&mut self, socket: impl Into<OwnedFd>) -> Result<SocketId, Errno> {
-        self.check_owner()?;
-        match &mut self.driver {
-            Driver::Uring(_) => self.common.insert(socket.into()),
-            Driver::Epoll(epoll) => epoll.attach(&mut self.common, socket.into()),
+        self.take_over(socket.into()).map_err(|(errno, _closed)| errno)
+    }
+
+    /// The same, but for faces whose callers keep the socket if that fails, as C's do.
+    ///
+    /// # Errors
+    /// As [`Sockets::attach`], with the socket, which may be non-blocking now.
+    pub fn take_over(&mut self, socket: OwnedFd) -> Result<SocketId, (Errno, OwnedFd)> {
+        let prepared = self.check_owner().and_then(|()| common::prepare(&socket)).and_then(|kind| {
+            if let Driver::Epoll(epoll) = &mut self.driver {
+                epoll.watch(socket.as_raw_fd(), self.common.table.next())?;
+            }
+            Ok(kind)
+        });
+        match prepared {
+            Ok(kind) => Ok(self.common.table.insert(socket, kind)),
+            Err(errno) => Err((errno, socket)),
         }
     }
 
@@ -264,6 +278,28 @@ impl Sockets {
         Ok(())
     }
 
+    /// Sends bytes that are the caller's: for faces whose callers own them, as C's do. The completion has them as
+    /// [`Outgoing::Static`].
+    ///
+    /// # Errors
+    /// As [`Sockets::send`].
+    ///
+    /// # Safety
+    /// So many bytes stay valid and unchanged until the completion was taken, or the reactor was dropped by the thread that its
+    /// sockets belong to. Whoever takes the completion uses them as `'static` no longer than they are valid.
+    pub unsafe fn send_borrowed(
+        &mut self,
+        socket: SocketId,
+        bytes: *const u8,
+        length: usize,
+        token: u64,
+    ) -> Result<(), Errno> {
+        // SAFETY: passed on to the caller. Nothing here uses the bytes of a send once it was taken; dropped by their thread, the
+        // sockets end first what the kernel is at.
+        let bytes: &'static [u8] = unsafe { slice::from_raw_parts(bytes, length) };
+        self.send(socket, bytes, token).map_err(|unsent| unsent.errno)
+    }
+
     /// Ends accepting, connecting or receiving: a last completion with ECANCELED follows, unless another one was the last
     /// already. Nothing if it does none of them.
     ///
@@ -340,8 +376,11 @@ impl Sockets {
     }
 
     /// Whether the sockets are this process's own, and this thread's, where that matters.
+    ///
+    /// # Errors
+    /// EEXIST, ECHILD.
     #[inline]
-    fn check_owner(&self) -> Result<(), Errno> {
+    pub fn check_owner(&self) -> Result<(), Errno> {
         match &self.driver {
             _ if self.generation != fork::generation() => Err(Errno(libc::ECHILD)),
             Driver::Uring(ring) if !ring.is_ours() => Err(Errno(libc::EEXIST)),
@@ -465,6 +504,16 @@ impl fmt::Debug for Sockets {
 
 /// Where a socket connects to: of the Internet, or of the filesystem.
 pub struct Address(RawAddress);
+
+impl Address {
+    /// An address of any family as `connect(2)` has it, which judges it.
+    ///
+    /// # Errors
+    /// EINVAL for more bytes than a `struct sockaddr_storage` has.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Address, Errno> {
+        RawAddress::from_bytes(bytes).map(Address).ok_or(Errno::INVAL)
+    }
+}
 
 impl From<SocketAddr> for Address {
     fn from(address: SocketAddr) -> Address {

@@ -12,7 +12,7 @@ use crate::errno::Errno;
 use crate::sys::socket::{self, SocketKind};
 use crate::sys::{Control, Epoll};
 use std::collections::VecDeque;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
 const ALL: u32 = (libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET) as u32;
@@ -49,20 +49,12 @@ impl Readiness {
         self.epoll.as_fd()
     }
 
+    /// What comes to a descriptor is this socket's.
+    ///
     /// # Errors
-    /// Those of `epoll_ctl(2)` and ENOTSOCK.
-    pub(super) fn attach(&mut self, common: &mut Common, fd: OwnedFd) -> Result<SocketId, Errno> {
-        let id = common.insert(fd)?;
-        self.watch(common, id)
-    }
-
-    fn watch(&mut self, common: &mut Common, id: SocketId) -> Result<SocketId, Errno> {
-        let number = common.table.at(id).and_then(|slot| slot.fd.as_ref()).map_or(-1, AsRawFd::as_raw_fd);
-        if let Err(errno) = self.epoll.control(Control::Add, number, ALL, data(id)) {
-            common.table.remove(id.index);
-            return Err(errno);
-        }
-        Ok(id)
+    /// Those of `epoll_ctl(2)`.
+    pub(super) fn watch(&mut self, fd: RawFd, id: SocketId) -> Result<(), Errno> {
+        self.epoll.control(Control::Add, fd, ALL, data(id))
     }
 
     /// Something may be taken.
@@ -234,8 +226,10 @@ impl Readiness {
         let Some(fd) = common.fd(id) else { return };
         match socket::accept(fd) {
             Ok(connection) => {
-                let accepted = common.insert_accepted(id, connection);
-                let accepted = accepted.and_then(|id| self.watch(common, id));
+                let accepted = common.insert_accepted(id, connection).and_then(|id| {
+                    let watched = self.watch(common.fd(id).unwrap_or(-1), id);
+                    watched.map(|()| id).inspect_err(|_| drop(common.table.remove(id.index)))
+                });
                 common.bring(id, SocketOutcome::Accepted(accepted), false);
             }
             Err(Errno::AGAIN) => return common.quiet(id),

@@ -26,6 +26,18 @@ impl RawAddress {
         self.length
     }
 
+    /// `None` for more bytes than any address has.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<RawAddress> {
+        // SAFETY: all zeros are a valid storage.
+        let mut storage: libc::sockaddr_storage = unsafe { MaybeUninit::zeroed().assume_init() };
+        if bytes.len() > size_of_val(&storage) {
+            return None;
+        }
+        // SAFETY: they fit, and bytes need no alignment.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), ptr::from_mut(&mut storage).cast(), bytes.len()) };
+        Some(RawAddress { storage, length: bytes.len() as libc::socklen_t })
+    }
+
     /// `T` is one of the kernel's addresses, which are all plain numbers.
     fn of<T: Copy>(address: T, length: usize) -> RawAddress {
         const { assert!(size_of::<T>() <= size_of::<libc::sockaddr_storage>()) };

@@ -3,7 +3,7 @@
 use crate::common::Scratch;
 use crate::{Loop, error};
 use onewait::Errno;
-use onewait::sockets::SocketOutcome;
+use onewait::sockets::{Address, SocketOutcome};
 use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -129,4 +129,22 @@ fn many_connections_are_made_and_accepted_in_one_loop() {
         }
     }
     assert_eq!(all.sockets().len(), 201);
+}
+
+#[test]
+fn an_address_of_bytes_is_judged_by_the_kernel_unless_there_are_too_many() {
+    let mut all = Loop::new();
+    let mut bytes = (libc::AF_UNIX as u16).to_ne_bytes().to_vec();
+    bytes.extend(format!("\0onewait-bytes-{}", std::process::id()).bytes());
+    let listener = UnixListener::bind_addr(&UnixAddr::from_abstract_name(&bytes[3..]).unwrap()).unwrap();
+    let ours = all.sockets().attach(socket(libc::AF_UNIX)).unwrap();
+    all.sockets().connect(ours, Address::from_bytes(&bytes).unwrap(), 0).unwrap();
+    assert_eq!(error(&all.next()), None);
+    listener.accept().unwrap();
+    let other = all.sockets().attach(socket(libc::AF_UNIX)).unwrap();
+    all.sockets().connect(other, Address::from_bytes(&bytes[..1]).unwrap(), 0).unwrap();
+    assert_eq!(error(&all.next()), Some(Errno::INVAL));
+    let most = size_of::<libc::sockaddr_storage>();
+    assert!(Address::from_bytes(&vec![0; most]).is_ok());
+    assert_eq!(Address::from_bytes(&vec![0; most + 1]).map(drop), Err(Errno::INVAL));
 }

@@ -2,7 +2,7 @@
 
 use crate::common::in_child;
 use crate::{Loop, error};
-use onewait::sockets::SocketOutcome;
+use onewait::sockets::{SocketId, SocketOutcome};
 use onewait::{DriverKind, Errno};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -331,4 +331,31 @@ fn another_thread_is_told_that_a_ring_is_not_its_own() {
     .join()
     .unwrap();
     let _ = theirs.as_raw_fd();
+}
+
+#[test]
+fn a_number_names_its_socket_and_no_other_number_does() {
+    let mut all = Loop::new();
+    let (first, _theirs) = all.pair();
+    let (second, _theirs) = all.pair();
+    for socket in [first, second] {
+        assert_ne!(socket.to_bits(), 0);
+        assert_eq!(SocketId::from_bits(socket.to_bits()), Some(socket));
+    }
+    assert_ne!(first.to_bits(), second.to_bits());
+    for none in [0, 1, u64::from(u32::MAX), u64::MAX, 1 << 61] {
+        assert_eq!(SocketId::from_bits(none), None);
+    }
+}
+
+#[test]
+fn what_is_no_socket_is_given_back() {
+    let mut all = Loop::new();
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let number = reader.as_raw_fd();
+    let (errno, reader) = all.sockets().take_over(reader.into()).unwrap_err();
+    assert_eq!((errno, reader.as_raw_fd()), (Errno(libc::ENOTSOCK), number));
+    assert!(all.sockets().is_empty());
+    writer.write_all(b"x").unwrap();
+    std::fs::File::from(reader).read_exact(&mut [0]).unwrap();
 }

@@ -3,7 +3,7 @@
 use crate::common::pattern;
 use crate::{Loop, client, error, read};
 use onewait::Errno;
-use onewait::sockets::SocketOutcome;
+use onewait::sockets::{Received, SocketOutcome};
 use std::io::Write;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixStream};
@@ -186,4 +186,21 @@ fn what_was_received_goes_back_as_it_is() {
         all.sent();
         assert_eq!(read(&theirs, 4), round.to_le_bytes());
     }
+}
+
+#[test]
+fn what_was_received_is_the_same_after_it_was_an_address() {
+    let mut all = Loop::new();
+    let (socket, mut theirs) = all.pair();
+    all.sockets().receive(socket, 0).unwrap();
+    theirs.write_all(b"kept").unwrap();
+    let received = all.received().1;
+    let bytes = received.as_ptr();
+    let address = received.into_raw();
+    drop(all);
+    // SAFETY: from above, for the first time.
+    let received = unsafe { Received::from_raw(address) };
+    assert_eq!((&received[..], received.as_ptr()), (&b"kept"[..], bytes));
+    // SAFETY: there are no bytes.
+    assert!(unsafe { Received::from_raw(std::ptr::null_mut()) }.is_empty());
 }

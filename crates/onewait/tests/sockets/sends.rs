@@ -171,3 +171,18 @@ fn a_send_for_each_that_has_ended_keeps_nobody_waiting() {
         }
     }
 }
+
+#[test]
+fn bytes_of_the_callers_are_sent_from_where_they_lie() {
+    let mut all = Loop::new();
+    let (socket, theirs) = all.pair();
+    let bytes = b"mine".to_vec();
+    // SAFETY: the bytes stay until the completion was taken.
+    unsafe { all.sockets().send_borrowed(socket, bytes.as_ptr(), bytes.len(), 1) }.unwrap();
+    let done = all.sent();
+    assert!(
+        matches!(done, (1, Outgoing::Static(sent)) if sent.as_ptr() == bytes.as_ptr() && sent.len() == 4),
+        "{done:?}"
+    );
+    assert_eq!(read(&theirs, 4), b"mine");
+}
