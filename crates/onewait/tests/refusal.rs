@@ -2,9 +2,10 @@
 
 mod common;
 
-use common::{in_child, pipe, reap, seccomp};
+use common::{Scratch, in_child, pipe, reap, seccomp};
 use onewait::{Aio, Buffer, Choice, DriverKind, Errno, Request};
 use std::io::{ErrorKind, Write};
+use std::time::Duration;
 
 /// What a strictly chosen `uring` is refused with is the error of whoever chose it.
 fn strict_choice_fails(name: &str, errno: i32) {
@@ -51,6 +52,29 @@ fn an_unknown_driver_is_an_error() {
         let error = Aio::new().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert!(error.to_string().contains("kqueue"));
+    });
+}
+
+/// As programs for another processor find it under qemu.
+#[test]
+fn files_and_pipes_are_served_where_preadv2_is_unknown() {
+    in_child("files_and_pipes_are_served_where_preadv2_is_unknown", &[], || {
+        let unknown = libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32;
+        seccomp::install(libc::SECCOMP_RET_ALLOW, &[(libc::SYS_preadv2, unknown), (libc::SYS_pwritev2, unknown)]);
+        let queue = Aio::with_driver(Choice::Strict(DriverKind::Epoll)).unwrap().queue();
+        let (scratch, file) = Scratch::with(b"A file, that is there");
+        queue
+            .submit(Request::write_vectored(&file, vec![Buffer::from(&b"the "[..]), Buffer::from(&b"one"[..])], 0))
+            .unwrap();
+        assert_eq!(reap(&queue).result, Ok(7));
+        assert_eq!(scratch.content(), b"the one that is there");
+        queue.submit(Request::read(&file, Buffer::with_capacity(100), 4)).unwrap();
+        assert_eq!(&reap(&queue).buffer[..], b"one that is there");
+        let (reader, writer) = pipe();
+        queue.submit(Request::read(&reader, Buffer::with_capacity(100), 0)).unwrap();
+        assert!(queue.reap(Some(Duration::from_millis(20))).is_none(), "there is nothing to read yet");
+        (&writer).write_all(b"bytes").unwrap();
+        assert_eq!(&reap(&queue).buffer[..], b"bytes");
     });
 }
 

@@ -104,7 +104,7 @@ impl world::Poll<Kernel> for Poll {
         kernel_memory::wait_where_stores_fail(self.0.as_fd(), max, writable)
     }
 
-    fn wait_with_hook(&self, max: usize, hook: impl FnOnce() + Send) -> Result<Vec<Event>, Errno> {
+    fn wait_with_hook(&self, max: usize, hook: impl FnOnce() + Send) -> Option<Result<Vec<Event>, Errno>> {
         kernel_memory::wait_with_hook(self.0.as_fd(), max, hook)
     }
 

@@ -76,10 +76,17 @@ pub(crate) fn wait_with_hook(
     poll: BorrowedFd<'_>,
     max: usize,
     hook: impl FnOnce() + Send,
-) -> Result<Vec<Event>, Errno> {
+) -> Option<Result<Vec<Event>, Errno>> {
     let pages = Pages::new().expect("two pages of memory");
     let page = pages.0.as_ptr() as u64;
-    let faults = register(page).expect("userfaultfd on a page");
+    let faults = match register(page) {
+        // Of the kernel's own faults only a privileged user is told, but for vm.unprivileged_userfaultfd = 1.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EPERM | libc::ENOSYS)) => {
+            println!("skipped: this user may make no userfaultfd: {error}");
+            return None;
+        }
+        result => result.expect("userfaultfd on a page"),
+    };
     let stored = thread::scope(|scope| {
         scope.spawn(|| {
             await_fault(&faults).expect("a page fault");
@@ -91,8 +98,8 @@ pub(crate) fn wait_with_hook(
         // SAFETY: the first page may be written, and only the kernel's stores are of interest later.
         unsafe { pages.0.as_ptr().write_volatile(0) };
         stored
-    })?;
-    Ok(pages.read(max, stored))
+    });
+    Some(stored.map(|stored| pages.read(max, stored)))
 }
 
 // From <linux/userfaultfd.h>; the libc crate has none of it.

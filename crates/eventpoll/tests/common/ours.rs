@@ -101,7 +101,7 @@ impl world::Poll<Ours> for EventPoll {
         self.wait_with(max, Some(Duration::ZERO), store).map_err(number)
     }
 
-    fn wait_with_hook(&self, max: usize, hook: impl FnOnce() + Send) -> Result<Vec<Event>, Errno> {
+    fn wait_with_hook(&self, max: usize, hook: impl FnOnce() + Send) -> Option<Result<Vec<Event>, Errno>> {
         let (mut events, mut hook) = (Vec::new(), Some(hook));
         let store = |ready| {
             if let Some(hook) = hook.take() {
@@ -110,8 +110,8 @@ impl world::Poll<Ours> for EventPoll {
             events.push(event(ready));
             true
         };
-        self.wait_with(max, Some(Duration::ZERO), store).map_err(number)?;
-        Ok(events)
+        let stored = self.wait_with(max, Some(Duration::ZERO), store).map_err(number);
+        Some(stored.map(|_| events))
     }
 
     fn wait_interrupted(&self, max: usize, timeout: Option<Duration>) -> Result<Vec<Event>, Errno> {

@@ -81,8 +81,8 @@ pub(crate) trait Poll<W: World>: Watched<W> {
     /// A wait of no time whose buffer has room for `max` events, but of whose memory only the first `writable` hold.
     fn wait_where_stores_fail(&self, max: usize, writable: usize) -> Result<usize, Errno>;
 
-    /// A wait of no time that runs `hook` while it stores the first event.
-    fn wait_with_hook(&self, max: usize, hook: impl FnOnce() + Send) -> Result<Vec<Event>, Errno>;
+    /// A wait of no time that runs `hook` while it stores the first event; nothing where the system does not let us do that.
+    fn wait_with_hook(&self, max: usize, hook: impl FnOnce() + Send) -> Option<Result<Vec<Event>, Errno>>;
 
     /// A wait that is interrupted already as it begins.
     fn wait_interrupted(&self, max: usize, timeout: Option<Duration>) -> Result<Vec<Event>, Errno>;

@@ -1,14 +1,13 @@
 //! How many requests a context may have in flight, and how many all contexts of the system together: as the kernel has it
 //! (`fs/aio.c`, `ioctx_alloc`).
 
-use onewait::Errno;
+use onewait::{Errno, sys};
 use std::fs;
 
 /// The kernel refuses rings of more bytes than this.
 const LARGEST_RING: u64 = 0x1000_0000;
 /// Bytes of an event, and of the ring's head.
 const EVENT: u64 = 32;
-const PAGE: u64 = 4096;
 
 /// How many requests a context that was asked to hold `asked` lets in: more, for the kernel rounds up.
 ///
@@ -23,7 +22,7 @@ pub(super) fn in_flight(asked: u32) -> Result<u32, Errno> {
         return Err(Errno::INVAL);
     }
     // Two more, for the ring's head and for the place that stays free; then whole pages.
-    let bytes = (EVENT + EVENT * (events + 2)).next_multiple_of(PAGE);
+    let bytes = (EVENT + EVENT * (events + 2)).next_multiple_of(sys::page_size() as u64);
     Ok(((bytes - EVENT) / EVENT - 1) as u32)
 }
 

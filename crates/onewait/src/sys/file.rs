@@ -258,7 +258,50 @@ unsafe fn positional(
     // all of it.
     let (low, high) = (offset as libc::c_long, (offset >> 32) as libc::c_long);
     // SAFETY: by the contracts of the callers.
-    check(unsafe { libc::syscall(call, fd, vectors, libc::c_ulong::from(count), low, high, flags) })
+    match check(unsafe { libc::syscall(call, fd, vectors, libc::c_ulong::from(count), low, high, flags) }) {
+        // SAFETY: as above.
+        Err(Errno(libc::ENOSYS)) => unsafe { without_flags(call, fd, vectors, count, offset, flags) },
+        answer => answer,
+    }
+}
+
+/// Does by an older call what `preadv2(2)` or `pwritev2(2)` should, where these are unknown: to qemu 7.2, for one, in programs
+/// that it runs for another processor.
+///
+/// # Errors
+/// EOPNOTSUPP if there are flags, as for a file that does not know them; those of the older call.
+///
+/// # Safety
+/// As [`nonblocking_read`] and [`nonblocking_write`].
+#[cold]
+unsafe fn without_flags(
+    call: libc::c_long,
+    fd: RawFd,
+    vectors: *const libc::iovec,
+    count: u32,
+    offset: i64,
+    flags: i32,
+) -> Result<usize, Errno> {
+    let [plain, bare, positional] = match call {
+        libc::SYS_preadv2 => [libc::SYS_readv, libc::SYS_pread64, libc::SYS_preadv],
+        _ => [libc::SYS_writev, libc::SYS_pwrite64, libc::SYS_pwritev],
+    };
+    let not_supported = Err(Errno(libc::EOPNOTSUPP));
+    if offset == -1 {
+        // SAFETY: by the contract of this function.
+        let transfer = || check(unsafe { libc::syscall(plain, fd, vectors, libc::c_ulong::from(count)) });
+        return if flags == 0 { transfer() } else { not_supported };
+    }
+    if flags != 0 || count == 0 {
+        // What is wrong with the descriptor comes before what is wrong with the flags. Not asked for without vectors by
+        // `preadv(2)`: qemu answers that itself.
+        // SAFETY: no bytes are transferred.
+        let answer = check(unsafe { libc::syscall(bare, fd, ptr::null::<u8>(), 0_usize, offset) });
+        return if flags == 0 { answer } else { answer.and(not_supported) };
+    }
+    let (low, high) = (offset as libc::c_long, (offset >> 32) as libc::c_long);
+    // SAFETY: by the contract of this function.
+    check(unsafe { libc::syscall(positional, fd, vectors, libc::c_ulong::from(count), low, high) })
 }
 
 /// Whether the descriptor was told how long to wait: a socket by SO_RCVTIMEO or SO_SNDTIMEO, a terminal by its VMIN and

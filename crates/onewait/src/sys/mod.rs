@@ -10,6 +10,7 @@ mod file;
 pub(crate) mod fork;
 mod futex;
 mod own;
+mod page;
 mod raw;
 mod signals;
 mod size_limit;
@@ -29,6 +30,7 @@ pub(crate) use file::{
 pub use futex::{Wait, futex_wait, futex_wake};
 pub(crate) use own::{OwnDescriptor, lift};
 pub use own::{await_transient, forget_own_descriptors, is_own_descriptor, next_own_descriptor, vacate};
+pub use page::page_size;
 pub use raw::raw_syscall;
 pub use signals::MaskedSignals;
 pub(crate) use size_limit::has_size_limit;

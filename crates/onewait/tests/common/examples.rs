@@ -18,7 +18,8 @@ pub(crate) fn build<'a>(names: impl IntoIterator<Item = &'a str>) -> PathBuf {
     let target_dir = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it is in the build directory");
     let target = profile_dir.parent().filter(|parent| *parent != target_dir).and_then(Path::file_name);
     let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["build", "--quiet", "--package", "onewait", "--profile", profile, "--target-dir"])
+        // Not of this package alone: features are united over what is built, and with others it would all be built again.
+        .args(["build", "--quiet", "--workspace", "--profile", profile, "--target-dir"])
         .arg(target_dir)
         .args(target.map(|target| [OsStr::new("--target"), target]).into_iter().flatten())
         .args(names.into_iter().flat_map(|name| ["--example", name]))

@@ -2,6 +2,7 @@
 
 use super::Ring;
 use crate::errno::Errno;
+use crate::sys::page_size;
 use io_uring::types::BufRingEntry;
 use std::alloc::{self, Layout};
 use std::ptr::NonNull;
@@ -19,8 +20,6 @@ pub(crate) struct BufferRing {
 
 // SAFETY: it is the only owner of its memory on this side; the kernel's side does not care for threads.
 unsafe impl Send for BufferRing {}
-
-const PAGE: usize = 4096;
 
 impl BufferRing {
     /// Registers a ring of buffers as `group`, empty. `entries` is a power of two, at most 32,768.
@@ -81,5 +80,6 @@ impl Drop for BufferRing {
 }
 
 fn layout(entries: u16) -> Result<Layout, Errno> {
-    Layout::from_size_align(usize::from(entries) * size_of::<BufRingEntry>(), PAGE).map_err(|_| Errno(libc::ENOMEM))
+    let bytes = usize::from(entries) * size_of::<BufRingEntry>();
+    Layout::from_size_align(bytes, page_size()).map_err(|_| Errno(libc::ENOMEM))
 }
