@@ -27,13 +27,18 @@ use std::fmt;
 /// [`Reactor::files`](crate::reactor::Reactor::files).
 ///
 /// They are the same [`Request`]s as those of a [`CompletionQueue`], with the same results and the same order among
-/// themselves; towards the requests of queues there is none. They belong to the thread of the loop: what is submitted is
-/// carried out from the next [`wait`](crate::reactor::Reactor::wait) on, and when something has ended, the wait reports the
-/// token [`ReactorBuilder::files_token`](crate::reactor::ReactorBuilder::files_token).
+/// themselves; towards the requests of queues there is none. They belong to the thread of the loop: what is submitted is on
+/// its way from the next [`wait`](crate::reactor::Reactor::wait) on at the latest, and when something has ended, the wait
+/// reports the token [`ReactorBuilder::files_token`](crate::reactor::ReactorBuilder::files_token).
 ///
-/// On the `uring` driver a request takes no thread, no wake-up and no system call of its own, with one exception: short
-/// writes into the page cache are done in the call itself, as [`CompletionQueue::submit`] does them, since a ring needs a
-/// thread for these. On the `epoll` driver it is as with a queue.
+/// On the `uring` driver a read of a file takes no thread, no wake-up and no system call of its own; nor does anything else
+/// that a ring does well, but for a look at what its descriptor is. What a ring does badly is done as
+/// [`CompletionQueue::submit`] does it: short writes of whole pages into the page cache in the call itself, other writes into
+/// the page cache and `fsync` by threads. On the `epoll` driver, and in a reactor that
+/// [other loops poll](crate::reactor::ReactorBuilder::embeddable), all is as with a queue.
+///
+/// No request raises a signal, but for a limit on the size of files (`RLIMIT_FSIZE`) that is set between submitting a write
+/// and the wait that follows.
 ///
 /// ```
 /// use onewait::reactor::{Reactor, Ready};
@@ -82,16 +87,24 @@ enum Carrier {
 }
 
 impl OwnFiles {
-    /// On the driver that the sockets are on.
+    /// On the driver that the sockets are on. Not in their ring if others poll the reactor: of what threads beside a ring have
+    /// done, and of what follows on a part, a ring tells those only who sleep in it.
     ///
     /// # Errors
     /// Those of [`Aio::with_driver`].
-    pub(crate) fn new(sockets: &Sockets) -> Result<OwnFiles, Errno> {
+    pub(crate) fn new(sockets: &Sockets, is_polled: bool) -> Result<OwnFiles, Errno> {
         let carrier = match sockets.driver() {
-            DriverKind::Uring => Carrier::Ring(Box::new(RingQueue::new())),
+            DriverKind::Uring if !is_polled => Carrier::Ring(Box::new(RingQueue::new())),
             driver => Carrier::Engine(Aio::with_driver(Choice::Strict(driver))?.queue()),
         };
         Ok(OwnFiles { carrier, left: TAKEN_A_TURN })
+    }
+
+    pub(crate) fn outstanding(&self) -> usize {
+        match &self.carrier {
+            Carrier::Ring(queue) => queue.outstanding(),
+            Carrier::Engine(queue) => queue.outstanding(),
+        }
     }
 
     /// A turn begins.
@@ -129,14 +142,10 @@ impl<'r> Files<'r> {
     /// driver those of [`CompletionQueue::submit`].
     pub fn submit(&mut self, request: Request) -> Result<RequestHandle, Refused> {
         match &self.own.carrier {
-            Carrier::Ring(queue) => {
-                let handle = match self.sockets.loop_ring() {
-                    Ok(ring) => queue.submit(ring, request)?,
-                    Err(errno) => return Err(Refused { errno, request }),
-                };
-                self.sockets.were_staged();
-                Ok(handle)
-            }
+            Carrier::Ring(queue) => match self.sockets.loop_ring() {
+                Ok(ring) => queue.submit(ring, request),
+                Err(errno) => Err(Refused { errno, request }),
+            },
             Carrier::Engine(queue) => queue.submit(request),
         }
     }
@@ -145,19 +154,20 @@ impl<'r> Files<'r> {
     /// wait tells whether there are more.
     #[inline]
     pub fn take(&mut self) -> Option<Completion> {
-        self.own.left = self.own.left.checked_sub(1)?;
-        match &self.own.carrier {
+        if self.own.left == 0 {
+            return None;
+        }
+        let taken = match &self.own.carrier {
             Carrier::Ring(queue) => queue.try_reap(),
             Carrier::Engine(queue) => queue.try_reap(),
-        }
+        };
+        self.own.left -= usize::from(taken.is_some());
+        taken
     }
 
     /// How many requests are in flight or were not taken.
     pub fn outstanding(&self) -> usize {
-        match &self.own.carrier {
-            Carrier::Ring(queue) => queue.outstanding(),
-            Carrier::Engine(queue) => queue.outstanding(),
-        }
+        self.own.outstanding()
     }
 
     /// Cancels a request, as [`Aio::cancel`].

@@ -83,9 +83,8 @@ impl<P: Payload> LoopRing<P> {
         }
     }
 
-    /// Hands over what is staged, and stays as long as `stay` says, unless requests have ended; [`LoopRing::prepare_sleep`] comes before a
-    /// stay. Guests then reap by
-    /// [`LoopRing::next`] until there is nothing more.
+    /// Hands over what is staged, and stays as long as `stay` says, unless requests have ended;
+    /// [`LoopRing::prepare_sleep`] comes before a stay. Guests then reap by [`LoopRing::next`] until there is nothing more.
     ///
     /// # Errors
     /// Those of `io_uring_enter(2)` that do not pass.
@@ -154,21 +153,33 @@ impl<P: Payload> LoopRing<P> {
         self.core.cancel_now(target)
     }
 
-    /// Cancels what can be cancelled, and waits for the rest. Guests have nothing in flight any more.
-    pub(crate) fn drain(&mut self) {
+    /// From now on a request that was done in part ends with that part, and none is begun again.
+    pub(crate) fn begin_end(&mut self) {
+        self.core.begin_end();
+    }
+
+    /// Cancels what can be cancelled, and waits for the rest. Guests have nothing in flight any more. False if that cannot be,
+    /// and the kernel goes on with it.
+    pub(crate) fn drain(&mut self) -> bool {
+        self.begin_end();
+        self.finish_held();
         self.core.cancel_everything();
-        loop {
+        while !self.core.is_idle() {
             self.core.arm();
             self.finish_held();
-            if self.core.is_idle() {
-                return self.beside.threads.stop();
+            let stay = if self.has_finished() || self.core.is_idle() { Stay::No } else { Stay::UntilCompletion };
+            if self.core.try_enter(stay).is_err() {
+                return false;
             }
-            self.core.turn(if self.has_finished() { Stay::No } else { Stay::UntilCompletion });
+            self.core.reap();
         }
+        self.beside.threads.stop();
+        // The kernel may keep the ring for longer than we do, and must not wait for a word that is gone.
+        self.core.disarm()
     }
 
     /// The kernel goes on with what it has: that memory is never freed.
     pub(crate) fn leak(&mut self) {
-        mem::forget(Arc::clone(&self.slots));
+        mem::forget((Arc::clone(&self.slots), Arc::clone(&self.beside.doorbell)));
     }
 }

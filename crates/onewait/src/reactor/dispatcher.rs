@@ -388,11 +388,11 @@ impl<S> Dispatcher<S> {
     }
 
     fn has_sockets(&mut self) -> bool {
-        self.on_completion.is_some() && self.reactor.sockets().is_ok_and(|sockets| !sockets.is_empty())
+        self.on_completion.is_some() && self.reactor.has_sockets()
     }
 
     fn has_files(&mut self) -> bool {
-        self.on_file_completion.is_some() && self.reactor.files().is_ok_and(|files| files.outstanding() > 0)
+        self.on_file_completion.is_some() && self.reactor.has_requests()
     }
 
     /// What an error leaves is told again by the next wait.

@@ -304,6 +304,10 @@ impl Reactor {
         if has_descriptors && (asks_kernel || count > 0) {
             count += self.collect_descriptors(&mut events[count..])?;
         }
+        if count == 0 && asks_kernel && self.files.is_some() {
+            // The turn of the ring may have ended requests, whose completions are a source.
+            count += self.collect_sources(events)?;
+        }
         Ok(count)
     }
 

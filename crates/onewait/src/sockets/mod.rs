@@ -400,17 +400,14 @@ impl Sockets {
         }
     }
 
-    /// Requests on files were staged in the ring.
-    pub(crate) fn were_staged(&mut self) {
-        if let Driver::Uring(ring) = &mut self.driver {
-            ring.were_staged(&mut self.common);
-        }
-    }
-
-    /// Tells of requests on files that have ended. Not while the reactor sleeps: that would wake it.
+    /// Tells of requests on files that have ended. Not while the reactor sleeps: that would wake it. Nothing in the child of a
+    /// fork, and on another thread.
     #[inline]
     pub(crate) fn finish_files(&mut self) {
-        if let Driver::Uring(ring) = &mut self.driver {
+        let is_ours = self.check_owner().is_ok();
+        if let Driver::Uring(ring) = &mut self.driver
+            && is_ours
+        {
             ring.loop_ring().finish();
         }
     }

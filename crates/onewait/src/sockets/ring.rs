@@ -22,6 +22,7 @@ use crate::driver::uring::sockets::Staged;
 use crate::driver::uring::{Completion, Entered, Stay};
 use crate::errno::Errno;
 use crate::face::InFlight;
+use crate::sys::ThreadId;
 use crate::sys::socket::{RawAddress, SocketKind};
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -71,7 +72,7 @@ pub(super) struct RingSockets {
     /// Somebody polls the reactor instead of waiting in it: nothing may stay staged, and the ring is not slept in.
     tells: bool,
     /// It alone may enter the ring: by its registered index, another thread would enter one of its own.
-    owner: libc::pthread_t,
+    owner: ThreadId,
 }
 
 impl RingSockets {
@@ -96,7 +97,7 @@ impl RingSockets {
             is_reaping: false,
             has_reaped: false,
             tells: false,
-            owner: this_thread(),
+            owner: ThreadId::current(),
         })
     }
 
@@ -104,24 +105,16 @@ impl RingSockets {
         &mut self.ring
     }
 
-    /// What somebody else has staged stays so until the next turn, unless that is far.
-    pub(super) fn were_staged(&mut self, common: &mut Common) {
-        if self.tells {
-            self.hand_over(common);
-        }
-    }
-
     /// An error comes in the next turn again.
     fn hand_over(&mut self, common: &mut Common) {
         let _ = self.hand_over_backlog(common).and_then(|()| self.ring.enter(Stay::No));
         self.reap(common);
-        self.ring.finish();
     }
 
     /// Whether it is this thread's.
     #[inline]
     pub(super) fn is_ours(&self) -> bool {
-        self.owner == this_thread()
+        self.owner == ThreadId::current()
     }
 
     /// Hands over what is staged, and takes what there is; no system call if there is neither.
@@ -174,7 +167,7 @@ impl RingSockets {
     fn enter(&mut self, common: &mut Common, stay: Stay<'_>) -> Result<Entered, Errno> {
         self.feed(common);
         self.hand_over_backlog(common)?;
-        let may_sleep = self.backlog.is_empty() && common.done.is_empty();
+        let may_sleep = self.backlog.is_empty() && common.done.is_empty() && !self.others_have_news;
         // Without a sleep there is no end of one to be told.
         self.has_reaped = !may_sleep;
         let entered = self.ring.enter(if may_sleep { stay } else { Stay::No });
@@ -469,6 +462,7 @@ impl RingSockets {
 
     /// Ends everything that the kernel is at. False if that cannot be, and the kernel goes on with it.
     pub(super) fn drain(&mut self, common: &mut Common) -> bool {
+        self.ring.begin_end();
         self.in_flight -= self.backlog.len();
         self.backlog.clear();
         let mut asked = false;
@@ -480,6 +474,7 @@ impl RingSockets {
             }
             // Nobody takes it any more.
             common.done.clear();
+            self.ring.finish();
             if self.ring.enter(if asked { Stay::UntilCompletion } else { Stay::No }).is_err() {
                 return false;
             }
@@ -493,8 +488,7 @@ impl RingSockets {
                 }
             }
         }
-        self.ring.drain();
-        true
+        self.ring.drain()
     }
 
     /// The kernel goes on with what it has: that memory is never freed.
@@ -513,11 +507,6 @@ impl RingSockets {
         self.tells = true;
         self.ring.ring().register_eventfd(eventfd)
     }
-}
-
-fn this_thread() -> libc::pthread_t {
-    // SAFETY: no preconditions.
-    unsafe { libc::pthread_self() }
 }
 
 fn user_data(kind: u64, id: SocketId) -> u64 {

@@ -36,7 +36,7 @@ pub use signals::MaskedSignals;
 pub(crate) use size_limit::has_size_limit;
 pub use size_limit::{size_limit_changed, watch_size_limit};
 pub use thread::{Thread, Uncancellable, is_own_routine, spawn};
-pub(crate) use thread::{count_foreign_threads, count_processors, count_waits};
+pub(crate) use thread::{ThreadId, count_foreign_threads, count_processors, count_waits};
 
 pub(crate) use transient::Making;
 pub use transient::Replacing;

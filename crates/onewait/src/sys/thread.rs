@@ -5,10 +5,30 @@
 
 use super::MaskedSignals;
 use crate::errno::Errno;
+use std::cell::Cell;
 use std::ffi::{CStr, c_int, c_void};
 use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::atomic::{AtomicIsize, Ordering};
+use std::sync::atomic::{AtomicIsize, AtomicU64, Ordering};
+
+/// Names a thread. Unlike a `pthread_t`, it is not given to another one when the thread has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ThreadId(u64);
+
+impl ThreadId {
+    /// Of the calling thread. The child of a fork has that of the thread that forked.
+    #[inline]
+    pub(crate) fn current() -> ThreadId {
+        thread_local!(static OWN: Cell<u64> = const { Cell::new(0) });
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        let id = OWN.get();
+        if id != 0 {
+            return ThreadId(id);
+        }
+        OWN.set(LAST.fetch_add(1, Ordering::Relaxed) + 1);
+        ThreadId(OWN.get())
+    }
+}
 
 /// Enough for the engine's own code, which does not recurse; call-backs of programs never run on these threads.
 const STACK_SIZE: usize = 256 * 1024;

@@ -1,7 +1,7 @@
 //! Requests in a reactor's own ring: what the tests of requests need of it, and what is special to it.
 
 use crate::common::{PATIENCE, Scratch, aio, in_child, pattern, pipe, seccomp};
-use onewait::reactor::{Dispatcher, Events, Reactor, ReactorBuilder, Ready};
+use onewait::reactor::{Dispatcher, Events, Interest, Reactor, ReactorBuilder, Ready};
 use onewait::sockets::SocketOutcome;
 use onewait::{Buffer, CancelVerdict, Completion, Descriptor, DriverKind, Errno, Refused, Request, RequestHandle};
 use std::cell::RefCell;
@@ -275,26 +275,97 @@ fn no_write_raises_a_signal() {
     });
 }
 
+/// Waits as a loop does that polls the reactor, until a completion is there.
+fn reap_by_polling(queue: &Loop) -> Completion {
+    loop {
+        let fd = queue.0.borrow().descriptor().expect("it is embeddable").as_raw_fd();
+        let mut polled = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+        // SAFETY: one entry.
+        assert_eq!(unsafe { libc::poll(&raw mut polled, 1, 60_000) }, 1, "it is told");
+        queue.wait(NOW);
+        if let Some(done) = queue.try_reap() {
+            return done;
+        }
+    }
+}
+
 #[test]
 fn another_loop_that_polls_the_reactor_hears_of_files() {
-    let (_scratch, file) = direct(&pattern(1, 4096));
+    let ((_scratch, file), (_other, buffered)) = (direct(&pattern(1, 4096)), Scratch::with(b"some"));
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let writer = Descriptor::from(writer);
     let queue = Loop::of(Reactor::builder().embeddable());
     queue.wait(NOW);
     for _ in 0..50 {
         queue.submit(Request::read(&file, block(), 0)).unwrap();
-        let mut polled = {
-            let reactor = queue.0.borrow();
-            let fd = reactor.descriptor().expect("it is embeddable").as_raw_fd();
-            libc::pollfd { fd, events: libc::POLLIN, revents: 0 }
-        };
-        loop {
-            // SAFETY: one entry.
-            assert_eq!(unsafe { libc::poll(&raw mut polled, 1, 60_000) }, 1, "it is told");
-            if queue.wait(NOW) == [(Reactor::FILES, Events::IN)] {
-                break;
-            }
+        assert_eq!(reap_by_polling(&queue).result, Ok(4096));
+        // What threads do.
+        queue.submit(Request::write(&buffered, &b"more"[..], 2)).unwrap();
+        assert_eq!(reap_by_polling(&queue).result, Ok(4));
+        queue.submit(Request::fsync(&buffered)).unwrap();
+        assert_eq!(reap_by_polling(&queue).result, Ok(0));
+    }
+    // What is done in parts.
+    let other = std::thread::spawn(move || {
+        let mut all = vec![0; 1 << 20];
+        reader.read_exact(&mut all).map(|()| all)
+    });
+    queue.submit(Request::write(&writer, pattern(3, 1 << 20), 0)).unwrap();
+    assert_eq!(reap_by_polling(&queue).result, Ok(1 << 20));
+    assert!(other.join().unwrap().unwrap() == pattern(3, 1 << 20));
+}
+
+#[test]
+fn a_full_submission_queue_hides_nothing_from_a_sleep() {
+    let ((_scratch, file), (reader, mut writer)) = (Scratch::with(&pattern(1, 4096)), pipe());
+    writer.write_all(b"x").unwrap();
+    for count in [255, 256, 257, 512] {
+        let queue = queue();
+        queue.0.borrow().registry().add(&reader, Interest::IN, 5).unwrap();
+        for _ in 0..count {
+            queue.submit(Request::read(&file, Buffer::with_capacity(16), 0)).unwrap();
         }
-        assert_eq!(queue.try_reap().unwrap().result, Ok(4096));
+        let mut seen = Vec::new();
+        while !(seen.contains(&5) && seen.contains(&Reactor::FILES)) {
+            let found = queue.wait(PATIENCE);
+            assert!(!found.is_empty(), "{count}");
+            seen.extend(found.iter().map(|(token, _)| *token));
+        }
+        assert!(reap_all(&queue, count).iter().all(|done| done.result == Ok(16)));
+    }
+}
+
+#[test]
+fn dropping_the_reactor_ends_what_is_done_in_part() {
+    let (ended, end) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for _ in 0..20 {
+            let (reader, writer) = std::io::pipe().unwrap();
+            let queue = queue();
+            queue.submit(Request::write(&writer.into(), pattern(1, 1 << 20), 0)).unwrap();
+            queue.wait(NOW);
+            drop(queue);
+            drop(reader);
+        }
+        ended.send(()).unwrap();
+    });
+    end.recv_timeout(PATIENCE.unwrap()).expect("the end of a reactor ends");
+}
+
+#[test]
+fn a_thread_makes_more_loops_than_it_can_register_rings() {
+    let (_scratch, file) = direct(&pattern(1, 4096));
+    for _ in 0..40 {
+        let queue = queue();
+        queue.submit(Request::read(&file, block(), 0)).unwrap();
+        assert_eq!(reap(&queue).result, Ok(4096));
+    }
+    let loops: Vec<_> = (0..20).map(|_| queue()).collect();
+    for queue in &loops {
+        queue.submit(Request::read(&file, block(), 0)).unwrap();
+    }
+    for queue in &loops {
+        assert_eq!(reap(queue).result, Ok(4096));
     }
 }
 
@@ -363,8 +434,8 @@ fn a_turn_with_sockets_and_files_makes_no_system_call_but_the_one_that_waits() {
                 libc::SYS_clock_gettime,
             ];
             seccomp::install(libc::SECCOMP_RET_ALLOW, &forbidden.map(|call| (call, libc::SECCOMP_RET_KILL_PROCESS)));
-            let (mut reads, mut echoes) = (0, 0);
-            while reads < 500 || echoes < 500 {
+            let (mut reads, mut echoes, mut is_over) = (0, 0, false);
+            while reads < 500 || !is_over {
                 for buffer in buffers.drain(..) {
                     let place = reads % 64 * 4096;
                     reactor.files().unwrap().submit(Request::read(&file, buffer, place)).unwrap();
@@ -383,6 +454,7 @@ fn a_turn_with_sockets_and_files_makes_no_system_call_but_the_one_that_waits() {
                             SocketOutcome::Received(bytes) => {
                                 let bytes = bytes.unwrap();
                                 if bytes.is_empty() {
+                                    is_over = true;
                                     continue;
                                 }
                                 echoes += 1;
@@ -393,16 +465,19 @@ fn a_turn_with_sockets_and_files_makes_no_system_call_but_the_one_that_waits() {
                     }
                 }
             }
+            assert_eq!(echoes, 500);
             // Its end may do what it likes, on another thread.
             reactor
         });
         let mut echo = [0; 4];
-        for _ in 0..600 {
-            // The loop may be done before.
+        for _ in 0..500 {
+            // Where this is not tested, nobody echoes.
             if theirs.write_all(b"word").is_err() || theirs.read_exact(&mut echo).is_err() {
                 break;
             }
+            assert_eq!(&echo, b"word");
         }
+        drop(theirs);
         drop(looped.join().unwrap());
     });
 }

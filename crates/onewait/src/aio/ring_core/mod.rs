@@ -63,6 +63,8 @@ pub(crate) struct RingCore<P: Payload> {
     is_armed: bool,
     /// What was reaped and is no request.
     foreign: VecDeque<Completion>,
+    /// Nothing is begun again.
+    is_ending: bool,
 }
 
 /// Threads beside a ring.
@@ -124,6 +126,7 @@ impl<P: Payload> RingCore<P> {
             threads: None,
             is_armed: false,
             foreign: VecDeque::new(),
+            is_ending: false,
         }
     }
 
@@ -158,6 +161,26 @@ impl<P: Payload> RingCore<P> {
             self.is_armed = true;
             self.put(Entry::Doorbell);
         }
+    }
+
+    /// Nothing waits for the doorbell any more. False if that cannot be.
+    pub(super) fn disarm(&mut self) -> bool {
+        // An eventfd is the kernel's own; a word is not.
+        while self.is_armed && self.ring.has_futex() {
+            if let Some(doorbell) = &self.doorbell {
+                doorbell.signal();
+            }
+            if self.try_enter(Stay::UntilCompletion).is_err() {
+                return false;
+            }
+            self.reap();
+        }
+        true
+    }
+
+    /// From now on a request that was done in part ends with that part.
+    pub(super) fn begin_end(&mut self) {
+        self.is_ending = true;
     }
 
     pub(crate) fn ring(&self) -> &Ring {
@@ -358,6 +381,7 @@ impl<P: Payload> RingCore<P> {
             return self.stage(key);
         }
         if let Some(request) = body
+            && !self.is_ending
             && (must_retry(request, result) || request.must_continue(result))
         {
             if !keeps_number(request) {

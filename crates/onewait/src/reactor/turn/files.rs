@@ -18,12 +18,17 @@ impl Reactor {
         let own = match &mut self.files {
             Some(own) => own,
             none => {
-                let own = OwnFiles::new(sockets)?;
+                let own = OwnFiles::new(sockets, self.how.embeddable)?;
                 self.registry.add(InProcess(&own), Interest::IN, self.how.files_token)?;
                 none.insert(Box::new(own))
             }
         };
         Ok(Files::new(own, sockets))
+    }
+
+    /// Whether there are requests on files that have not ended, or were not taken.
+    pub(in super::super) fn has_requests(&self) -> bool {
+        self.files.as_ref().is_some_and(|files| files.outstanding() > 0)
     }
 
     /// What a wait reports when requests have ended.

@@ -17,6 +17,11 @@ impl Reactor {
         made(&mut self.sockets, self.how, &self.registry)
     }
 
+    /// Whether there is a socket.
+    pub(in super::super) fn has_sockets(&self) -> bool {
+        self.sockets.as_ref().is_some_and(|sockets| !sockets.is_empty())
+    }
+
     /// What a wait reports when sockets have something.
     pub(in super::super) fn sockets_token(&self) -> u64 {
         self.how.sockets_token
