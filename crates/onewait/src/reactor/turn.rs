@@ -182,8 +182,9 @@ impl Reactor {
     /// Nobody waits from now on.
     fn leave(&mut self) -> Result<(), Errno> {
         let Some(embedded) = &mut self.embedded else { return Ok(()) };
+        // What has come to a ring since its turn has rung already, and a look at the descriptors may have taken that ring.
         if let Some(sockets) = &mut self.sockets
-            && sockets.has_news()
+            && sockets.is_pending()
         {
             self.registry.shared.descriptors.doorbell().ring();
         }

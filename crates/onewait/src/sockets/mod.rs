@@ -422,6 +422,16 @@ impl Sockets {
         !self.common.done.is_empty()
     }
 
+    /// Whether a turn would find something, whatever has told of it before.
+    pub(crate) fn is_pending(&mut self) -> bool {
+        let is_pending = match &mut self.driver {
+            Driver::Uring(ring) => ring.is_pending(),
+            // The others watch its epoll by level.
+            Driver::Epoll(_) => false,
+        };
+        is_pending || self.has_news()
+    }
+
     /// Takes what there is without sleeping: at most a system call.
     ///
     /// # Errors

@@ -125,10 +125,15 @@ impl RingSockets {
         if !common.starved.is_empty() {
             self.feed(common);
         }
-        if self.ring.has_news() || !self.backlog.is_empty() {
+        if self.is_pending() {
             self.enter(common, Stay::No)?;
         }
         Ok(())
+    }
+
+    /// Whether a turn would find something to hand over or to take.
+    pub(super) fn is_pending(&mut self) -> bool {
+        self.ring.has_news() || !self.backlog.is_empty()
     }
 
     /// The same, and sleeps until there is something, here or with the `others`. Whether it is with these;

@@ -307,3 +307,45 @@ fn where_io_uring_is_refused_the_other_driver_does_the_same() {
         assert_eq!(strict.sockets().map(drop), Err(Errno(libc::EPERM)));
     });
 }
+
+#[test]
+fn whoever_polls_the_reactor_hears_of_what_comes_while_it_looks() {
+    const ROUNDS: u32 = 20_000;
+    let mut all = Loop::of(Reactor::builder().embeddable());
+    let (socket, mut theirs) = all.pair();
+    all.sockets().receive(socket, 1).unwrap();
+    let peer = thread::spawn(move || {
+        let mut random = fastrand::Rng::with_seed(5);
+        theirs.set_nonblocking(true).unwrap();
+        let end = Instant::now() + PATIENCE.unwrap();
+        for _ in 0..ROUNDS {
+            theirs.write_all(b"x").unwrap();
+            // Awake, so that the next comes while the loop looks for more.
+            while theirs.read(&mut [0]).is_err() && Instant::now() < end {}
+            for _ in 0..random.u32(0..200) {
+                std::hint::spin_loop();
+            }
+        }
+    });
+    let mut echoed = 0;
+    while echoed < ROUNDS {
+        let fd = all.reactor.descriptor().unwrap().as_raw_fd();
+        let mut entry = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+        // SAFETY: one entry, valid for the call.
+        assert_eq!(unsafe { libc::poll(&raw mut entry, 1, 20_000) }, 1, "it is told, after {echoed}");
+        waited(&mut all.reactor, NOW);
+        while let Some(done) = all.sockets().take() {
+            match done.outcome {
+                SocketOutcome::Received(bytes) => {
+                    let bytes = bytes.unwrap();
+                    if !bytes.is_empty() {
+                        all.sockets().send(done.socket, bytes, 2).unwrap();
+                        echoed += 1;
+                    }
+                }
+                other => assert!(matches!(other, SocketOutcome::Sent(Ok(()), _)), "{other:?}"),
+            }
+        }
+    }
+    peer.join().unwrap();
+}
