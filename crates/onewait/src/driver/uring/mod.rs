@@ -10,7 +10,7 @@ pub(crate) mod sockets;
 
 use super::operation::{Code, Operation};
 use crate::errno::Errno;
-use crate::sys::{self, Descriptor, ThreadId};
+use crate::sys::{self, Descriptor};
 use io_uring::squeue::{Entry, Flags};
 use io_uring::types::{Fd, FsyncFlags, Timespec};
 use io_uring::{EnterFlags, IoUring, Probe, opcode};
@@ -90,8 +90,6 @@ pub(crate) struct Ring {
     has_futex: bool,
     /// Its thread takes signals.
     takes_signals: bool,
-    /// By whom it may be entered, and of which process.
-    owner: (ThreadId, u32),
     /// Whether there is a limit on the size of files: asked once for all that is handed over together.
     has_size_limit: Option<bool>,
 }
@@ -124,8 +122,7 @@ impl Ring {
         let mut probe = Probe::new();
         let is_probed = ring.submitter().register_probe(&mut probe).is_ok();
         let has_futex = is_probed && probe.is_supported(opcode::FutexWait::CODE);
-        let owner = (ThreadId::current(), std::process::id());
-        let mut ring = Ring { ring, entrance, has_futex, takes_signals: false, owner, has_size_limit: None };
+        let mut ring = Ring { ring, entrance, has_futex, takes_signals: false, has_size_limit: None };
         ring.push(opcode::Nop::new().build());
         ring.enter(Stay::UntilCompletion)?;
         ring.reap().map(|_| ring).ok_or(Errno::INVAL)
@@ -221,16 +218,6 @@ impl Ring {
     }
 }
 
-impl Drop for Ring {
-    /// A thread has room for a few registered rings, and keeps each as long as it lives, or until this.
-    fn drop(&mut self) {
-        let is_ours = self.owner == (ThreadId::current(), std::process::id());
-        if is_ours && self.entrance.flags.contains(EnterFlags::REGISTERED_RING) {
-            unregister(self.ring.as_raw_fd(), self.entrance.ring);
-        }
-    }
-}
-
 /// The way into a ring that its owner is at rest with.
 #[derive(Clone, Copy)]
 pub(crate) struct Entrance {
@@ -285,29 +272,20 @@ impl Entrance {
     }
 }
 
-/// `struct io_uring_rsrc_update`.
-#[repr(C)]
-struct Update {
-    offset: u32,
-    _reserved: u32,
-    data: u64,
-}
-
-/// Takes it back: the calling thread enters it by its descriptor from now on.
-fn unregister(fd: RawFd, index: i32) {
-    /// `IORING_UNREGISTER_RING_FDS` of `linux/io_uring.h`.
-    const UNREGISTER_RING_FDS: u32 = 21;
-    let update = Update { offset: index as u32, _reserved: 0, data: 0 };
-    // SAFETY: one valid update.
-    unsafe {
-        libc::syscall(libc::SYS_io_uring_register, fd, UNREGISTER_RING_FDS, &raw const update, 1 as libc::c_uint)
-    };
-}
-
 /// Registers a ring for the calling thread: the index by which that thread can enter it, if the kernel gives one.
+///
+/// It is never taken back. The kernel keeps a registered ring as long as its thread lives; ended before, it would interrupt
+/// a system call of that thread's, which fails with EINTR then (seen with `epoll_wait` and `sigtimedwait`).
 fn register(fd: RawFd) -> Option<i32> {
     /// `IORING_REGISTER_RING_FDS` of `linux/io_uring.h`.
     const REGISTER_RING_FDS: u32 = 20;
+    /// `struct io_uring_rsrc_update`.
+    #[repr(C)]
+    struct Update {
+        offset: u32,
+        _reserved: u32,
+        data: u64,
+    }
     let mut update = Update { offset: u32::MAX, _reserved: 0, data: fd as u64 };
     // SAFETY: one valid update.
     let count = unsafe {
