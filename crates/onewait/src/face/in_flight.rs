@@ -4,11 +4,14 @@ use super::buffer::Buffer;
 use super::completion::Completion;
 use super::finished::Finished;
 use super::request::Request;
-use crate::aio::{Outcome, Payload, Waiters};
+use crate::aio::inline::{self, Attempt};
+use crate::aio::{Key, Outcome, Payload, Submission, Waiters};
+use crate::counters::Kind;
 use crate::driver::operation::{Code, MAX_LENGTH, Operation};
 use crate::errno::Errno;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Owns all that a request points to, from submission until the kernel is done with it: it lies in the engine's slot, out
 /// of reach of the program, so nothing that the program drops or forgets can free it earlier.
@@ -92,6 +95,29 @@ impl InFlight {
         // SAFETY: there are so many, by the contract of this function.
         self.vectors = Vectors(unsafe { std::slice::from_raw_parts(list, operation.length as usize) }.to_vec());
         Ok(Operation { address: self.vectors.0.as_ptr() as usize, ..operation })
+    }
+
+    /// What follows on an attempt: the request has ended, or goes to whoever carries it out.
+    ///
+    /// # Errors
+    /// Those of `submit`, with the request.
+    pub(super) fn go_on(
+        self,
+        attempt: Attempt,
+        kind: Kind,
+        started: Option<Instant>,
+        submit: impl FnOnce(Submission<InFlight>) -> Result<Key, (Errno, Option<Request>)>,
+    ) -> Result<Option<Key>, (Errno, Option<Request>)> {
+        match attempt {
+            Attempt::Done(outcome) => {
+                inline::count(kind, outcome, started);
+                self.finish(outcome);
+                Ok(None)
+            }
+            Attempt::Queue(operation, before) => {
+                submit(Submission { operation, before, started, payload: self }).map(Some)
+            }
+        }
     }
 
     /// The end: everything goes to the queue. Calls nothing of the program's.

@@ -126,25 +126,8 @@ impl CompletionQueue {
             Ok(operation) => unsafe { inline::attempt(operation, self.aio.shared.engine.copy_split()) },
             Err(errno) => Attempt::Done(Err(errno)),
         };
-        let result = match attempt {
-            Attempt::Done(outcome) => {
-                inline::count(kind, outcome, started);
-                in_flight.finish(outcome);
-                Ok(None)
-            }
-            Attempt::Queue(operation, before) => {
-                let submission = Submission { operation, before, started, payload: in_flight };
-                self.enqueue(submission, flush).map(Some)
-            }
-        };
-        match result {
-            Ok(key) => Ok(RequestHandle { key, engine: self.aio.shared.number }),
-            Err((errno, request)) => {
-                self.finished.give_place_back();
-                // It is never missing: the slot was there a moment ago.
-                Err(Refused { errno, request: request.unwrap_or_else(Request::no_op) })
-            }
-        }
+        let submitted = in_flight.go_on(attempt, kind, started, |submission| self.enqueue(submission, flush));
+        self.finished.place_of(submitted, self.aio.shared.number)
     }
 
     fn enqueue(&self, submission: Submission<InFlight>, flush: bool) -> Result<Key, (Errno, Option<Request>)> {

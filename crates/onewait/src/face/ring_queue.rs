@@ -63,25 +63,13 @@ impl RingQueue {
             Ok(operation) => unsafe { inline::attempt(operation, &self.split) },
             Err(errno) => Attempt::Done(Err(errno)),
         };
-        let result = match attempt {
-            Attempt::Done(outcome) => {
-                inline::count(kind, outcome, started);
-                in_flight.finish(outcome);
-                Ok(None)
-            }
-            Attempt::Queue(operation, before) => {
-                let submission = Submission { operation: identified(operation), before, started, payload: in_flight };
-                // SAFETY: what it points to is owned by the payload, which is not dropped before it was told of the end.
-                unsafe { ring.submit(submission) }.map(Some)
-            }
-        };
-        match result {
-            Ok(key) => Ok(RequestHandle { key, engine: self.number }),
-            Err((errno, in_flight)) => {
-                self.finished.give_place_back();
-                Err(Refused { errno, request: in_flight.request })
-            }
-        }
+        let submitted = in_flight.go_on(attempt, kind, started, |submission| {
+            let operation = identified(submission.operation);
+            // SAFETY: what it points to is owned by the payload, which is not dropped before it was told of the end.
+            let submitted = unsafe { ring.submit(Submission { operation, ..submission }) };
+            submitted.map_err(|(errno, in_flight)| (errno, Some(in_flight.request)))
+        });
+        self.finished.place_of(submitted, self.number)
     }
 
     /// # Errors
