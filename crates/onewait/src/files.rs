@@ -34,8 +34,8 @@ use std::fmt;
 /// On the `uring` driver a read of a file takes no thread, no wake-up and no system call of its own; nor does anything else
 /// that a ring does well, but for a look at what its descriptor is. What a ring does badly is done as
 /// [`CompletionQueue::submit`] does it: short writes of whole pages into the page cache in the call itself, other writes into
-/// the page cache and `fsync` by threads. On the `epoll` driver, and in a reactor that
-/// [other loops poll](crate::reactor::ReactorBuilder::embeddable), all is as with a queue.
+/// the page cache and `fsync` by threads. In a reactor that [other loops poll](crate::reactor::ReactorBuilder::embeddable)
+/// each call hands over at once what it has submitted. On the `epoll` driver all is as with a queue.
 ///
 /// No request raises a signal, but for a limit on the size of files (`RLIMIT_FSIZE`) that is set between submitting a write
 /// and the wait that follows.
@@ -87,14 +87,13 @@ enum Carrier {
 }
 
 impl OwnFiles {
-    /// On the driver that the sockets are on. Not in their ring if others poll the reactor: of what threads beside a ring have
-    /// done, and of what follows on a part, a ring tells those only who sleep in it.
+    /// On the driver that the sockets are on.
     ///
     /// # Errors
     /// Those of [`Aio::with_driver`].
-    pub(crate) fn new(sockets: &Sockets, is_polled: bool) -> Result<OwnFiles, Errno> {
+    pub(crate) fn new(sockets: &Sockets) -> Result<OwnFiles, Errno> {
         let carrier = match sockets.driver() {
-            DriverKind::Uring if !is_polled => Carrier::Ring(Box::new(RingQueue::new())),
+            DriverKind::Uring => Carrier::Ring(Box::new(RingQueue::new())),
             driver => Carrier::Engine(Aio::with_driver(Choice::Strict(driver))?.queue()),
         };
         Ok(OwnFiles { carrier, left: TAKEN_A_TURN })
@@ -143,7 +142,11 @@ impl<'r> Files<'r> {
     pub fn submit(&mut self, request: Request) -> Result<RequestHandle, Refused> {
         match &self.own.carrier {
             Carrier::Ring(queue) => match self.sockets.loop_ring() {
-                Ok(ring) => queue.submit(ring, request),
+                Ok(ring) => {
+                    let handle = queue.submit(ring, request)?;
+                    self.sockets.tell_of_files();
+                    Ok(handle)
+                }
                 Err(errno) => Err(Refused { errno, request }),
             },
             Carrier::Engine(queue) => queue.submit(request),

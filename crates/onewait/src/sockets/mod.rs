@@ -400,6 +400,16 @@ impl Sockets {
         }
     }
 
+    /// Where somebody polls the reactor instead of waiting in it: lets the kernel tell of requests on files.
+    pub(crate) fn tell_of_files(&mut self) {
+        let is_ours = self.check_owner().is_ok();
+        if let Driver::Uring(ring) = &mut self.driver
+            && is_ours
+        {
+            ring.tell_of_files(&mut self.common);
+        }
+    }
+
     /// Tells of requests on files that have ended. Not while the reactor sleeps: that would wake it. Nothing in the child of a
     /// fork, and on another thread.
     #[inline]

@@ -105,6 +105,22 @@ impl RingSockets {
         &mut self.ring
     }
 
+    /// Whoever polls hears of what requests on files do from now on, also of what threads do for them, and of what has ended.
+    pub(super) fn tell_of_files(&mut self, common: &mut Common) {
+        if !self.tells {
+            return;
+        }
+        self.ring.prepare_sleep();
+        if self.has_staged() {
+            self.hand_over(common);
+        }
+        self.ring.finish();
+    }
+
+    fn has_staged(&mut self) -> bool {
+        self.ring.staged() > 0 || !self.backlog.is_empty()
+    }
+
     /// An error comes in the next turn again.
     fn hand_over(&mut self, common: &mut Common) {
         let _ = self.hand_over_backlog(common).and_then(|()| self.ring.enter(Stay::No));
@@ -157,7 +173,7 @@ impl RingSockets {
         }
         self.ring.prepare_sleep();
         // A call that has handed something over says nothing of how its sleep has ended.
-        let hands_over = self.ring.staged() > 0 || !self.backlog.is_empty();
+        let hands_over = self.has_staged();
         let end = if hands_over { timeout.map(|timeout| (Instant::now(), timeout)) } else { None };
         let mut entered = self.enter(common, Stay::UntilSignal(timeout))?;
         let is_over = || end.is_some_and(|(begin, timeout)| begin.elapsed() >= timeout);

@@ -281,7 +281,7 @@ fn reap_by_polling(queue: &Loop) -> Completion {
         let fd = queue.0.borrow().descriptor().expect("it is embeddable").as_raw_fd();
         let mut polled = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
         // SAFETY: one entry.
-        assert_eq!(unsafe { libc::poll(&raw mut polled, 1, 60_000) }, 1, "it is told");
+        assert_eq!(unsafe { libc::poll(&raw mut polled, 1, 20_000) }, 1, "it is told");
         queue.wait(NOW);
         if let Some(done) = queue.try_reap() {
             return done;
@@ -304,6 +304,14 @@ fn another_loop_that_polls_the_reactor_hears_of_files() {
         assert_eq!(reap_by_polling(&queue).result, Ok(4));
         queue.submit(Request::fsync(&buffered)).unwrap();
         assert_eq!(reap_by_polling(&queue).result, Ok(0));
+        // Several at once, of which one is heard of after the other.
+        for _ in 0..8 {
+            queue.submit(Request::write(&buffered, &b"more"[..], 2)).unwrap();
+            queue.submit(Request::fsync(&file)).unwrap();
+        }
+        for _ in 0..16 {
+            assert!(reap_by_polling(&queue).result.is_ok());
+        }
     }
     // What is done in parts.
     let other = std::thread::spawn(move || {
@@ -313,6 +321,22 @@ fn another_loop_that_polls_the_reactor_hears_of_files() {
     queue.submit(Request::write(&writer, pattern(3, 1 << 20), 0)).unwrap();
     assert_eq!(reap_by_polling(&queue).result, Ok(1 << 20));
     assert!(other.join().unwrap().unwrap() == pattern(3, 1 << 20));
+}
+
+#[test]
+fn another_loop_hears_of_what_ends_while_it_looks() {
+    let ((_scratch, file), queue) = (direct(&pattern(1, 4096)), Loop::of(Reactor::builder().embeddable()));
+    let mut random = fastrand::Rng::with_seed(5);
+    for _ in 0..3_000 {
+        queue.submit(Request::read(&file, block(), 0)).unwrap();
+        let look = Instant::now() + Duration::from_nanos(random.u64(0..150_000));
+        while Instant::now() < look {
+            std::hint::spin_loop();
+        }
+        queue.wait(NOW);
+        let done = queue.try_reap().unwrap_or_else(|| reap_by_polling(&queue));
+        assert_eq!(done.result, Ok(4096));
+    }
 }
 
 #[test]

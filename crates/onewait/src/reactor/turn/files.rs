@@ -18,7 +18,7 @@ impl Reactor {
         let own = match &mut self.files {
             Some(own) => own,
             none => {
-                let own = OwnFiles::new(sockets, self.how.embeddable)?;
+                let own = OwnFiles::new(sockets)?;
                 self.registry.add(InProcess(&own), Interest::IN, self.how.files_token)?;
                 none.insert(Box::new(own))
             }
