@@ -19,6 +19,8 @@ REFERENCE, OURS, SPINNING = "C epoll", "onewait", "onewait, spinning"
 # Sockets by completion, on either driver.
 RING, NO_RING = "… completion, uring", "… completion, epoll"
 PEERS = ("mio", "libuv", "libevent")
+# What io_uring itself allows: a bare loop for these messages alone.
+BARE_RING = "C uring"
 IDLE_S = 2
 # A request a millisecond: an answer is far away, and spinning for it would be of no use.
 PAUSE_US = 1000
@@ -31,7 +33,7 @@ class Load:
     connections: int
     size: int
     most: dict  # Side → of it, over the bare C loop.
-    sides = (REFERENCE, OURS, RING, NO_RING, *PEERS)
+    sides = (REFERENCE, OURS, RING, NO_RING, BARE_RING, *PEERS)
 
     @property
     def name(self):

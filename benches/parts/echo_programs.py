@@ -88,6 +88,7 @@ def build(work):
         Server("… completion, epoll", ("env", "ONEWAIT_DRIVER=epoll", *completion)),
     ]
     peers = {
+        "C uring": lambda: compile_c("uring", work, "liburing", "liburing-dev"),
         "mio": lambda: cargo("echo-mio", "--manifest-path", PEERS / "mio" / "Cargo.toml", "--target-dir", own_target()),
         "libuv": lambda: compile_c("libuv", work, "libuv", "libuv1-dev"),
         "libevent": lambda: compile_c("libevent", work, "libevent_core", "libevent-dev"),
