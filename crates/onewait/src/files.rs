@@ -14,6 +14,7 @@
 //! A [`CompletionQueue`] serves any thread, and so its requests go through an engine's thread: a wake-up there, and one back.
 //! A loop that has a ring needs neither.
 
+use crate::aio::LoopRing;
 use crate::driver::{Choice, DriverKind};
 use crate::errno::Errno;
 use crate::face::{
@@ -99,10 +100,19 @@ impl OwnFiles {
         Ok(OwnFiles { carrier, left: TAKEN_A_TURN })
     }
 
-    pub(crate) fn outstanding(&self) -> usize {
+    /// With the sockets in whose ring they are.
+    pub(crate) fn outstanding(&self, sockets: &Sockets) -> usize {
         match &self.carrier {
-            Carrier::Ring(queue) => queue.outstanding(),
+            Carrier::Ring(_) => sockets.requests().map_or(0, LoopRing::outstanding),
             Carrier::Engine(queue) => queue.outstanding(),
+        }
+    }
+
+    /// Requests in the ring have ended.
+    #[inline]
+    pub(crate) fn notify(&self) {
+        if let Carrier::Ring(queue) = &self.carrier {
+            queue.notify();
         }
     }
 
@@ -144,7 +154,9 @@ impl<'r> Files<'r> {
             Carrier::Ring(queue) => match self.sockets.loop_ring() {
                 Ok(ring) => {
                     let handle = queue.submit(ring, request)?;
-                    self.sockets.tell_of_files();
+                    if self.sockets.tell_of_files() {
+                        queue.notify();
+                    }
                     Ok(handle)
                 }
                 Err(errno) => Err(Refused { errno, request }),
@@ -161,7 +173,7 @@ impl<'r> Files<'r> {
             return None;
         }
         let taken = match &self.own.carrier {
-            Carrier::Ring(queue) => queue.try_reap(),
+            Carrier::Ring(queue) => self.sockets.requests_mut().and_then(|ring| queue.take(ring)),
             Carrier::Engine(queue) => queue.try_reap(),
         };
         self.own.left -= usize::from(taken.is_some());
@@ -170,7 +182,7 @@ impl<'r> Files<'r> {
 
     /// How many requests are in flight or were not taken.
     pub fn outstanding(&self) -> usize {
-        self.own.outstanding()
+        self.own.outstanding(self.sockets)
     }
 
     /// Cancels a request, as [`Aio::cancel`].

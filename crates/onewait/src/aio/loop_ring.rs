@@ -4,46 +4,46 @@
 //! that also waits. Guests (sockets, say) stage and reap operations of their own, whose `user_data` has [`GUEST`] in it.
 //!
 //! Reaping and finishing are apart: while the loop sleeps, what it hears of would wake it by its doorbell; it is the one who
-//! reaps, and finishes when it is awake.
+//! reaps, and finishes when it is awake. What has ended lies here until it is taken (`ended.rs`).
 
 use super::Submission;
-use super::busy::Busy;
-use super::payload::Payload;
+use super::ended::Ended;
+use super::payload::Outcome;
 use super::request::{Request, Target, Verdict};
 use super::ring_core::{Beside, FOREIGN, RingCore, Table};
 use super::slots::{Key, Slots};
-use crate::counters::{Counters, Event, Route};
+use crate::counters::{Counters, Event, Kind};
 use crate::driver::uring::sockets::Staged;
 use crate::driver::uring::{Completion, Entered, Ring, Stay};
 use crate::errno::Errno;
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// The bits that each guest's `user_data` has; the others are the guest's.
 pub(crate) const GUEST: u64 = FOREIGN;
 
 /// The ring, with the requests that are on it.
-pub(crate) struct LoopRing<P: Payload> {
-    core: RingCore<P>,
+pub(crate) struct LoopRing<P> {
+    core: RingCore<P, Ended<P>>,
     beside: Beside,
     slots: Arc<Table<P>>,
-    busy: Arc<Busy>,
     /// Requests that the kernel is done with, and that are not finished.
     held: VecDeque<Completion>,
 }
 
-impl<P: Payload> LoopRing<P> {
+impl<P: Send + 'static> LoopRing<P> {
     /// A ring of the calling thread's.
     ///
     /// # Errors
     /// What io_uring is refused with, and EMFILE, ENFILE, ENOMEM.
     pub(crate) fn new() -> Result<LoopRing<P>, Errno> {
-        let (slots, busy) = (Arc::new(Slots::new(std::process::id())), Arc::new(Busy::new()));
+        let slots = Arc::new(Slots::new(std::process::id()));
         let mut ring = Ring::new()?;
         ring.spare_from_signals();
-        let (core, beside) = RingCore::with_threads(ring, Arc::clone(&slots), Arc::clone(&busy))?;
-        Ok(LoopRing { core, beside, slots, busy, held: VecDeque::new() })
+        let (core, beside) = RingCore::with_threads(ring, Arc::clone(&slots), None)?;
+        Ok(LoopRing { core, beside, slots, held: VecDeque::new() })
     }
 
     /// For what guests register.
@@ -70,7 +70,7 @@ impl<P: Payload> LoopRing<P> {
         self.core.ring().has_news() || self.has_finished() || self.core.has_more() || self.staged() > 0
     }
 
-    /// Whether requests have ended that [`LoopRing::finish`] has not told of.
+    /// Whether the kernel or a thread is done with requests of which [`LoopRing::finish`] has not heard.
     pub(crate) fn has_finished(&self) -> bool {
         !self.held.is_empty() || self.beside.answers.has_any()
     }
@@ -89,6 +89,7 @@ impl<P: Payload> LoopRing<P> {
     /// # Errors
     /// Those of `io_uring_enter(2)` that do not pass.
     pub(crate) fn enter(&mut self, stay: Stay<'_>) -> Result<Entered, Errno> {
+        self.core.ends().publish();
         let may_sleep = !self.has_finished() && !self.core.has_more();
         self.core.try_enter(if may_sleep { stay } else { Stay::No })
     }
@@ -108,12 +109,35 @@ impl<P: Payload> LoopRing<P> {
         }
     }
 
-    /// Tells the payloads of requests that have ended.
+    /// Lets requests end that the kernel, or a thread, is done with. Whether there are any to take.
     #[inline]
-    pub(crate) fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) -> bool {
         if self.has_finished() {
             self.finish_held();
         }
+        self.has_ended()
+    }
+
+    /// Whether there are requests to take.
+    #[inline]
+    pub(crate) fn has_ended(&self) -> bool {
+        self.core.ends_ref().len() > 0
+    }
+
+    /// Takes the request that has ended first.
+    #[inline]
+    pub(crate) fn take(&mut self) -> Option<(P, Outcome)> {
+        self.core.ends().take()
+    }
+
+    /// How many requests have not ended, or were not taken.
+    pub(crate) fn outstanding(&self) -> usize {
+        self.core.live() + self.core.ends_ref().len()
+    }
+
+    /// A request has ended without coming here.
+    pub(crate) fn ended(&mut self, kind: Kind, outcome: Outcome, started: Option<Instant>, payload: P) {
+        self.core.ends().add(kind, outcome, started, payload);
     }
 
     fn finish_held(&mut self) {
@@ -122,6 +146,7 @@ impl<P: Payload> LoopRing<P> {
             self.core.completed(completion);
         }
         self.core.decide();
+        self.core.ends().publish();
     }
 
     /// Takes a request over. It goes to the kernel with the next turn.
@@ -130,7 +155,7 @@ impl<P: Payload> LoopRing<P> {
     /// EAGAIN when too many requests are in flight, with the payload.
     ///
     /// # Safety
-    /// What the operation points to stays valid until the payload was told of the end, or was dropped with this.
+    /// What the operation points to stays valid until the payload was taken, or was dropped with this.
     pub(crate) unsafe fn submit(&mut self, submission: Submission<P>) -> Result<Key, (Errno, P)> {
         let Submission { operation, before, started, payload } = submission;
         let Some(key) = self.slots.take() else {
@@ -141,8 +166,7 @@ impl<P: Payload> LoopRing<P> {
         if let Some(body) = unsafe { self.slots.body(key) } {
             *body = Some(Request::new(operation, payload, before, started));
         }
-        Counters::current().submitted(operation.kind(), Route::OwnRing);
-        self.busy.add(operation.fd);
+        self.core.ends().accepted(operation.kind());
         self.core.accept(key);
         Ok(key)
     }
@@ -173,6 +197,7 @@ impl<P: Payload> LoopRing<P> {
             }
             self.core.reap();
         }
+        self.core.ends().publish();
         self.beside.threads.stop();
         // The kernel may keep the ring for longer than we do, and must not wait for a word that is gone.
         self.core.disarm()

@@ -50,7 +50,7 @@ pub enum OwnWait {
 impl<P: Payload> OwnRing<P> {
     /// Makes a ring that the calling thread owns.
     pub(crate) fn new(slots: Arc<Table<P>>, busy: Arc<Busy>) -> Result<OwnRing<P>, Errno> {
-        let core = UnsafeCell::new(RingCore::new(Ring::new()?, slots, busy));
+        let core = UnsafeCell::new(RingCore::new(Ring::new()?, slots, Some(busy)));
         Ok(OwnRing { core, owner: current(), is_staged: AtomicBool::new(false) })
     }
 

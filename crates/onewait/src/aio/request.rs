@@ -82,23 +82,25 @@ impl<P> Request<P> {
     }
 }
 
-impl<P: Payload> Request<P> {
-    /// Counts the end and tells the payload.
-    pub(crate) fn end(self, result: i32, waiters: Option<&Waiters>) {
-        let outcome = outcome(result, self.before);
-        count(self.operation.kind(), outcome, self.started);
-        if let Some(waiters) = waiters {
-            self.payload.complete(outcome, waiters);
+impl<P> Request<P> {
+    /// What the driver's last answer means: a first part that went well counts more than an error of the rest.
+    pub(crate) fn outcome(&self, result: i32) -> Outcome {
+        match usize::try_from(result) {
+            Ok(transferred) => Ok(self.before + transferred),
+            Err(_) if self.before > 0 => Ok(self.before),
+            Err(_) => Err(Errno(-result)),
         }
     }
 }
 
-/// What a driver said, as an outcome: a first part that went well counts more than an error of the rest.
-fn outcome(result: i32, before: usize) -> Outcome {
-    match usize::try_from(result) {
-        Ok(transferred) => Ok(before + transferred),
-        Err(_) if before > 0 => Ok(before),
-        Err(_) => Err(Errno(-result)),
+impl<P: Payload> Request<P> {
+    /// Counts the end and tells the payload.
+    pub(crate) fn end(self, result: i32, waiters: Option<&Waiters>) {
+        let outcome = self.outcome(result);
+        count(self.operation.kind(), outcome, self.started);
+        if let Some(waiters) = waiters {
+            self.payload.complete(outcome, waiters);
+        }
     }
 }
 

@@ -78,7 +78,7 @@ impl<P: Payload> RingThread<P> {
         let report = Arc::new(Report::default());
         let (theirs, reporter) = (Arc::clone(&shared), Arc::clone(&report));
         let body = move || {
-            let core = Ring::new().and_then(|ring| RingCore::with_threads(ring, Arc::clone(&theirs.slots), busy));
+            let core = Ring::new().and_then(|ring| RingCore::with_threads(ring, Arc::clone(&theirs.slots), Some(busy)));
             match core {
                 Ok((mut core, beside)) => {
                     reporter.send(Ok(beside.doorbell));

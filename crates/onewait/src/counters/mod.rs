@@ -8,8 +8,10 @@
 //! moment, and all of them exactly once the program has ended.
 
 mod shared;
+mod tally;
 
 pub use shared::{SharedCounters, adopt};
+pub(crate) use tally::Tally;
 
 use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
@@ -41,6 +43,11 @@ pub enum Kind {
 impl Kind {
     /// All kinds, in the order in which reports list them.
     pub const ALL: [Kind; 5] = [Kind::Read, Kind::Write, Kind::Fsync, Kind::Poll, Kind::Nop];
+
+    /// Whether results are numbers of bytes.
+    fn transfers(self) -> bool {
+        matches!(self, Kind::Read | Kind::Write)
+    }
 
     /// The name used in reports.
     pub fn name(self) -> &'static str {
@@ -280,7 +287,7 @@ impl Counters {
         shard.completed[kind as usize].fetch_add(1, Ordering::Relaxed);
         if result < 0 {
             shard.failed[kind as usize].fetch_add(1, Ordering::Relaxed);
-        } else if matches!(kind, Kind::Read | Kind::Write) {
+        } else if kind.transfers() {
             shard.bytes[kind as usize].fetch_add(result as u64, Ordering::Relaxed);
         }
     }

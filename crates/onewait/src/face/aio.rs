@@ -2,8 +2,8 @@
 
 use super::completion::{CancelVerdict, RequestHandle};
 use super::descriptor::Descriptor;
-use super::in_flight::InFlight;
 use super::queue::CompletionQueue;
+use super::queued::Queued;
 use crate::aio::{CAPACITY, Engine, Target};
 use crate::counters::{self, Counters, Event};
 use crate::driver::{Choice, DriverKind};
@@ -39,7 +39,7 @@ pub struct Aio {
 
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) engine: ManuallyDrop<Engine<InFlight>>,
+    pub(super) engine: ManuallyDrop<Engine<Queued>>,
     pub(super) number: EngineNumber,
     /// Of the process that made it.
     generation: u32,

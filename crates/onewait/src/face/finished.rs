@@ -1,11 +1,7 @@
 //! Completions that were not reaped, and the threads that wait for them.
 
-use super::aio::EngineNumber;
-use super::completion::{Completion, Refused, RequestHandle};
-use super::request::Request;
-use crate::aio::Key;
+use super::completion::Completion;
 use crate::counters::{Counters, Event};
-use crate::errno::Errno;
 use eventpoll::{AsSource, Events, Source, SourceRef, Watched};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -77,25 +73,6 @@ impl Finished {
     /// Gives the place of a request back that was not submitted.
     pub(super) fn give_place_back(&self) {
         self.outstanding.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// The request that was submitted has its place; that of one which was refused is free again.
-    ///
-    /// # Errors
-    /// As it was refused.
-    pub(super) fn place_of(
-        &self,
-        submitted: Result<Option<Key>, (Errno, Option<Request>)>,
-        engine: EngineNumber,
-    ) -> Result<RequestHandle, Refused> {
-        match submitted {
-            Ok(key) => Ok(RequestHandle { key, engine }),
-            Err((errno, request)) => {
-                self.give_place_back();
-                // It is never missing: the slot was there a moment ago.
-                Err(Refused { errno, request: request.unwrap_or_else(Request::no_op) })
-            }
-        }
     }
 
     /// Takes the oldest, if it comes in time.

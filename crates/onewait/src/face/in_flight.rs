@@ -2,16 +2,11 @@
 
 use super::buffer::Buffer;
 use super::completion::Completion;
-use super::finished::Finished;
 use super::request::Request;
-use crate::aio::inline::{self, Attempt};
-use crate::aio::{Key, Outcome, Payload, Submission, Waiters};
-use crate::counters::Kind;
+use crate::aio::Outcome;
 use crate::driver::operation::{Code, MAX_LENGTH, Operation};
 use crate::errno::Errno;
 use std::os::fd::AsRawFd;
-use std::sync::Arc;
-use std::time::Instant;
 
 /// Owns all that a request points to, from submission until the kernel is done with it: it lies in the engine's slot, out
 /// of reach of the program, so nothing that the program drops or forgets can free it earlier.
@@ -20,7 +15,6 @@ pub(crate) struct InFlight {
     vectors: Vectors,
     /// Of a poll: the events that it may tell of.
     polled: Option<u32>,
-    finished: Arc<Finished>,
 }
 
 /// The list of a vectored request. The kernel copies it when the request begins, which may be later than the call.
@@ -32,8 +26,8 @@ struct Vectors(Vec<libc::iovec>);
 unsafe impl Send for Vectors {}
 
 impl InFlight {
-    pub(super) fn new(request: Request, finished: Arc<Finished>) -> InFlight {
-        InFlight { request, vectors: Vectors::default(), polled: None, finished }
+    pub(super) fn new(request: Request) -> InFlight {
+        InFlight { request, vectors: Vectors::default(), polled: None }
     }
 
     /// The operation that carries the request out. What it points to lies on the heap and is owned by `self`, wherever
@@ -97,32 +91,9 @@ impl InFlight {
         Ok(Operation { address: self.vectors.0.as_ptr() as usize, ..operation })
     }
 
-    /// What follows on an attempt: the request has ended, or goes to whoever carries it out.
-    ///
-    /// # Errors
-    /// Those of `submit`, with the request.
-    pub(super) fn go_on(
-        self,
-        attempt: Attempt,
-        kind: Kind,
-        started: Option<Instant>,
-        submit: impl FnOnce(Submission<InFlight>) -> Result<Key, (Errno, Option<Request>)>,
-    ) -> Result<Option<Key>, (Errno, Option<Request>)> {
-        match attempt {
-            Attempt::Done(outcome) => {
-                inline::count(kind, outcome, started);
-                self.finish(outcome);
-                Ok(None)
-            }
-            Attempt::Queue(operation, before) => {
-                submit(Submission { operation, before, started, payload: self }).map(Some)
-            }
-        }
-    }
-
-    /// The end: everything goes to the queue. Calls nothing of the program's.
-    pub(super) fn finish(self, outcome: Outcome) {
-        let InFlight { mut request, finished, polled, .. } = self;
+    /// The end: everything is given back. Calls nothing of the program's.
+    pub(super) fn completion(self, outcome: Outcome) -> Completion {
+        let InFlight { mut request, polled, .. } = self;
         // io_uring tells of POLLRDHUP unasked.
         let outcome = outcome.map(|value| polled.map_or(value, |polled| value & polled as usize));
         if let Ok(count) = outcome {
@@ -135,13 +106,13 @@ impl InFlight {
                 _ => {}
             }
         }
-        finished.push(Completion {
+        Completion {
             token: request.token,
             result: outcome,
             buffer: request.buffer,
             buffers: request.buffers,
             _descriptor: request.descriptor,
-        });
+        }
     }
 }
 
@@ -150,12 +121,6 @@ const UNASKED: u32 = (libc::POLLERR | libc::POLLHUP | libc::POLLNVAL) as u32;
 
 /// The most vectors that the kernel takes (UIO_MAXIOV).
 const MOST_VECTORS: u32 = 1024;
-
-impl Payload for InFlight {
-    fn complete(self, outcome: Outcome, _waiters: &Waiters) {
-        self.finish(outcome);
-    }
-}
 
 /// Sets the lengths of buffers that were filled one after the other.
 ///

@@ -5,9 +5,10 @@
 //!
 //! Why no safe call can make memory unsound: a request takes its [`Buffer`]s (`buffer.rs`) and a clone of its
 //! [`Descriptor`] (`descriptor.rs`) by value, and `in_flight.rs` puts all of it into the engine's slot. There it stays
-//! until the driver has seen the kernel's completion, and only then goes on to the queue's list (`finished.rs`). Handles,
-//! queues, completions and the `Aio` itself can be dropped or forgotten at any time: none of them owns what is in the slot.
-//! The end of the engine waits for the kernel, and a forgotten engine is never freed.
+//! until the driver has seen the kernel's completion, and only then goes on to the queue's list (`queued.rs`,
+//! `finished.rs`), or to that of a loop's ring (`ring_queue.rs`). Handles, queues, completions and the `Aio` itself can be
+//! dropped or forgotten at any time: none of them owns what is in the slot. The end of the engine waits for the kernel, and
+//! a forgotten engine is never freed.
 
 mod aio;
 mod buffer;
@@ -16,6 +17,7 @@ mod descriptor;
 mod finished;
 mod in_flight;
 mod queue;
+mod queued;
 mod request;
 mod ring_queue;
 

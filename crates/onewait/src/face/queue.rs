@@ -5,6 +5,7 @@ use super::completion::{CancelVerdict, Completion, Refused, RequestHandle};
 use super::descriptor::Descriptor;
 use super::finished::Finished;
 use super::in_flight::InFlight;
+use super::queued::Queued;
 use super::request::Request;
 use crate::aio::inline::{self, Attempt};
 use crate::aio::{Key, Standing, Submission};
@@ -85,7 +86,7 @@ impl CompletionQueue {
     /// [`Aio`] and of its queues is gone.
     pub unsafe fn submit_borrowed(&self, operation: Operation, token: u64) -> Result<RequestHandle, Errno> {
         self.enter()?;
-        let mut in_flight = InFlight::new(Request::no_op().token(token), Arc::clone(&self.finished));
+        let mut in_flight = InFlight::new(Request::no_op().token(token));
         // SAFETY: passed on to the caller.
         let operation = unsafe { in_flight.borrow(operation) };
         let kind = operation.map_or(Kind::Nop, |operation| operation.kind());
@@ -97,7 +98,7 @@ impl CompletionQueue {
             return Err(Refused { errno, request });
         }
         let kind = Operation::new(request.code, -1).kind();
-        let mut in_flight = InFlight::new(request, Arc::clone(&self.finished));
+        let mut in_flight = InFlight::new(request);
         let operation = in_flight.operation();
         self.carry_out(in_flight, operation, kind, flush)
     }
@@ -126,22 +127,42 @@ impl CompletionQueue {
             Ok(operation) => unsafe { inline::attempt(operation, self.aio.shared.engine.copy_split()) },
             Err(errno) => Attempt::Done(Err(errno)),
         };
-        let submitted = in_flight.go_on(attempt, kind, started, |submission| self.enqueue(submission, flush));
-        self.finished.place_of(submitted, self.aio.shared.number)
+        let payload = Queued { in_flight, finished: Arc::clone(&self.finished) };
+        let key = match attempt {
+            Attempt::Done(outcome) => {
+                inline::count(kind, outcome, started);
+                payload.finish(outcome);
+                None
+            }
+            Attempt::Queue(operation, before) => {
+                match self.enqueue(Submission { operation, before, started, payload }, flush) {
+                    Ok(key) => Some(key),
+                    Err(refused) => {
+                        self.finished.give_place_back();
+                        return Err(refused);
+                    }
+                }
+            }
+        };
+        Ok(RequestHandle { key, engine: self.aio.shared.number })
     }
 
-    fn enqueue(&self, submission: Submission<InFlight>, flush: bool) -> Result<Key, (Errno, Option<Request>)> {
+    fn enqueue(&self, submission: Submission<Queued>, flush: bool) -> Result<Key, Refused> {
         let engine = &self.aio.shared.engine;
         let key = match engine.reserve() {
             Ok(key) => key,
-            Err(errno) => return Err((errno, Some(submission.payload.request))),
+            Err(errno) => return Err(Refused { errno, request: submission.payload.in_flight.request }),
         };
         // SAFETY: what the operation points to is owned by the payload (buffers, vectors), which is not dropped before it
         // was told of the end, or was promised to live as long; so was its descriptor. The key was reserved just now.
         let submitted = unsafe { engine.submit(key, submission, Standing::Public, flush) };
         match submitted {
             Ok(()) => Ok(key),
-            Err((errno, in_flight)) => Err((errno, in_flight.map(|in_flight| in_flight.request))),
+            Err((errno, payload)) => {
+                // It is never missing: the slot was there a moment ago.
+                let request = payload.map_or_else(Request::no_op, |queued| queued.in_flight.request);
+                Err(Refused { errno, request })
+            }
         }
     }
 

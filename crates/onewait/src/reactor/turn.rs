@@ -181,15 +181,16 @@ impl Reactor {
 
     /// Nobody waits from now on.
     fn leave(&mut self) -> Result<(), Errno> {
+        if self.embedded.is_none() {
+            return Ok(());
+        }
+        self.tell_of_files();
         let Some(embedded) = &mut self.embedded else { return Ok(()) };
-        if let Some(sockets) = &mut self.sockets {
-            if self.files.is_some() {
-                sockets.tell_of_files();
-            }
-            // What has come to a ring since its turn has rung already, and a look at the descriptors may have taken that ring.
-            if sockets.is_pending() {
-                self.registry.shared.descriptors.doorbell().ring();
-            }
+        // What has come to a ring since its turn has rung already, and a look at the descriptors may have taken that ring.
+        if let Some(sockets) = &mut self.sockets
+            && sockets.is_pending()
+        {
+            self.registry.shared.descriptors.doorbell().ring();
         }
         let (now, first) = (self.epoch.elapsed(), self.timers.next_deadline());
         embedded.leave(&mut self.bell, &self.registry.shared.descriptors, now, first)

@@ -394,32 +394,41 @@ impl Sockets {
     /// ECHILD, EEXIST; EINVAL if there is none.
     pub(crate) fn loop_ring(&mut self) -> Result<&mut LoopRing<InFlight>, Errno> {
         self.check_owner()?;
-        match &mut self.driver {
-            Driver::Uring(ring) => Ok(ring.loop_ring()),
-            Driver::Epoll(_) => Err(Errno::INVAL),
-        }
+        self.requests_mut().ok_or(Errno::INVAL)
     }
 
-    /// Where somebody polls the reactor instead of waiting in it: lets the kernel tell of requests on files.
-    pub(crate) fn tell_of_files(&mut self) {
-        let is_ours = self.check_owner().is_ok();
-        if let Driver::Uring(ring) = &mut self.driver
-            && is_ours
-        {
-            ring.tell_of_files(&mut self.common);
-        }
-    }
-
-    /// Tells of requests on files that have ended. Not while the reactor sleeps: that would wake it. Nothing in the child of a
-    /// fork, and on another thread.
+    /// The same, whoever asks: for what does not enter it.
     #[inline]
-    pub(crate) fn finish_files(&mut self) {
-        let is_ours = self.check_owner().is_ok();
-        if let Driver::Uring(ring) = &mut self.driver
-            && is_ours
-        {
-            ring.loop_ring().finish();
+    pub(crate) fn requests_mut(&mut self) -> Option<&mut LoopRing<InFlight>> {
+        match &mut self.driver {
+            Driver::Uring(ring) => Some(ring.loop_ring_mut()),
+            Driver::Epoll(_) => None,
         }
+    }
+
+    /// The same, to look at.
+    pub(crate) fn requests(&self) -> Option<&LoopRing<InFlight>> {
+        match &self.driver {
+            Driver::Uring(ring) => Some(ring.loop_ring()),
+            Driver::Epoll(_) => None,
+        }
+    }
+
+    /// Where somebody polls the reactor instead of waiting in it: lets the kernel tell of requests on files. Whether some
+    /// have ended meanwhile.
+    pub(crate) fn tell_of_files(&mut self) -> bool {
+        let is_ours = self.check_owner().is_ok();
+        match &mut self.driver {
+            Driver::Uring(ring) if is_ours => ring.tell_of_files(&mut self.common),
+            _ => false,
+        }
+    }
+
+    /// Lets requests on files end that the kernel, or a thread, is done with. Whether there are any to take. Nothing in the
+    /// child of a fork, and on another thread.
+    #[inline]
+    pub(crate) fn finish_files(&mut self) -> bool {
+        self.loop_ring().is_ok_and(LoopRing::finish)
     }
 
     /// Whether something may be taken.

@@ -101,20 +101,26 @@ impl RingSockets {
         })
     }
 
-    pub(super) fn loop_ring(&mut self) -> &mut LoopRing<InFlight> {
+    pub(super) fn loop_ring(&self) -> &LoopRing<InFlight> {
+        &self.ring
+    }
+
+    #[inline]
+    pub(super) fn loop_ring_mut(&mut self) -> &mut LoopRing<InFlight> {
         &mut self.ring
     }
 
-    /// Whoever polls hears of what requests on files do from now on, also of what threads do for them, and of what has ended.
-    pub(super) fn tell_of_files(&mut self, common: &mut Common) {
+    /// Whoever polls hears of what requests on files do from now on, also of what threads do for them. Whether
+    /// some have ended meanwhile.
+    pub(super) fn tell_of_files(&mut self, common: &mut Common) -> bool {
         if !self.tells {
-            return;
+            return false;
         }
         self.ring.prepare_sleep();
         if self.has_staged() {
             self.hand_over(common);
         }
-        self.ring.finish();
+        self.ring.has_finished() && self.ring.finish()
     }
 
     fn has_staged(&mut self) -> bool {

@@ -1,7 +1,6 @@
 //! Cancelling requests on a ring: what is held back is taken out, what the kernel has the kernel is asked for.
 
-use super::{CANCELLATION, Entry, RingCore, is_for_thread};
-use crate::aio::payload::Payload;
+use super::{CANCELLATION, Ends, Entry, RingCore, is_for_thread};
 use crate::aio::request::{Place, Reply, Target, Verdict, verdict};
 use crate::aio::slots::Key;
 use crate::driver::uring::Stay;
@@ -47,7 +46,7 @@ impl Cancellation {
     }
 }
 
-impl<P: Payload> RingCore<P> {
+impl<P: Send + 'static, E: Ends<P>> RingCore<P, E> {
     /// Begins a cancellation. When it is decided, the reply is sent.
     pub(super) fn cancel(&mut self, target: Target, reply: Reply) {
         let keys: Vec<Key> = match target {

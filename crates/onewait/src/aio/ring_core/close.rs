@@ -1,7 +1,6 @@
 //! A descriptor that the program is about to close.
 
-use super::{RingCore, keeps_number};
-use crate::aio::payload::Payload;
+use super::{Ends, RingCore, keeps_number};
 use crate::aio::request::{Place, Reply, Verdict, verdict};
 use crate::aio::slots::Key;
 use crate::driver::uring::Stay;
@@ -17,7 +16,7 @@ pub(super) struct Close {
     begun: Vec<Key>,
 }
 
-impl<P: Payload> RingCore<P> {
+impl<P: Send + 'static, E: Ends<P>> RingCore<P, E> {
     /// A descriptor is about to be closed: what may still have to be handed over gets a descriptor of its own, and when
     /// nothing depends on the number any more, the reply is sent.
     pub(super) fn close(&mut self, fd: RawFd, reply: Reply) {
@@ -44,9 +43,11 @@ impl<P: Payload> RingCore<P> {
             let keeps_number = keeps_number(request);
             let shared = shared.get_or_insert_with(|| sys::duplicate(fd).ok().map(Arc::new));
             request.pin(shared);
-            if request.place == Place::Held || keeps_number {
-                self.busy.add(request.operation.fd);
-                self.busy.remove(fd);
+            if let Some(busy) = &self.busy
+                && (request.place == Place::Held || keeps_number)
+            {
+                busy.add(request.operation.fd);
+                busy.remove(fd);
             }
         }
         self.closes.push(Close { reply, begun });

@@ -5,14 +5,17 @@
 
 mod cancel;
 mod close;
+mod ends;
 
 use cancel::Cancellation;
 use close::Close;
+pub(super) use ends::Ends;
+use ends::Tell;
 
 use crate::aio::answers::Answers;
 use crate::aio::busy::Busy;
 use crate::aio::order::Order;
-use crate::aio::payload::{Payload, Waiters};
+use crate::aio::payload::Waiters;
 use crate::aio::questions::Question;
 use crate::aio::request::{Place, Request};
 use crate::aio::slots::{Key, Slots};
@@ -39,11 +42,13 @@ const RETRIES: u8 = 16;
 
 pub(crate) type Table<P> = Slots<Request<P>>;
 
-/// The ring with everything that is on it.
-pub(crate) struct RingCore<P: Payload> {
+/// The ring with everything that is on it. Requests that have ended go to `E`.
+pub(crate) struct RingCore<P, E = Tell> {
     ring: Ring,
     slots: Arc<Table<P>>,
-    busy: Arc<Busy>,
+    /// Where those ask who close descriptors; `None` if requests hold theirs open.
+    busy: Option<Arc<Busy>>,
+    ends: E,
     order: Order,
     /// What found the submission queue full.
     backlog: VecDeque<Entry>,
@@ -108,12 +113,13 @@ enum Entry {
     Doorbell,
 }
 
-impl<P: Payload> RingCore<P> {
-    pub(crate) fn new(ring: Ring, slots: Arc<Table<P>>, busy: Arc<Busy>) -> RingCore<P> {
+impl<P: Send + 'static, E: Ends<P>> RingCore<P, E> {
+    pub(crate) fn new(ring: Ring, slots: Arc<Table<P>>, busy: Option<Arc<Busy>>) -> RingCore<P, E> {
         RingCore {
             ring,
             slots,
             busy,
+            ends: E::default(),
             order: Order::default(),
             backlog: VecDeque::new(),
             cancellations: Vec::new(),
@@ -137,8 +143,8 @@ impl<P: Payload> RingCore<P> {
     pub(crate) fn with_threads(
         ring: Ring,
         slots: Arc<Table<P>>,
-        busy: Arc<Busy>,
-    ) -> Result<(RingCore<P>, Beside), Errno> {
+        busy: Option<Arc<Busy>>,
+    ) -> Result<(RingCore<P, E>, Beside), Errno> {
         let doorbell = Arc::new(Doorbell::new(&ring)?);
         let answers = Arc::new(Answers::new(Arc::clone(&doorbell)));
         let threads = Threads::new(&answers);
@@ -185,6 +191,22 @@ impl<P: Payload> RingCore<P> {
 
     pub(crate) fn ring(&self) -> &Ring {
         &self.ring
+    }
+
+    /// What has become of requests that have ended.
+    #[inline]
+    pub(super) fn ends(&mut self) -> &mut E {
+        &mut self.ends
+    }
+
+    #[inline]
+    pub(super) fn ends_ref(&self) -> &E {
+        &self.ends
+    }
+
+    /// How many requests have been accepted and not ended.
+    pub(super) fn live(&self) -> usize {
+        self.live
     }
 
     /// For what is no request: its `user_data` is [`FOREIGN`].
@@ -285,7 +307,7 @@ impl<P: Payload> RingCore<P> {
                     return false;
                 }
                 request.place = Place::Driver;
-                if !keeps_number(request) {
+                if self.busy.is_some() && !keeps_number(request) {
                     self.staged.push(request.operation.fd);
                 }
                 true
@@ -326,7 +348,9 @@ impl<P: Payload> RingCore<P> {
         let entered = self.ring.enter(stay);
         if self.ring.staged() == 0 {
             for fd in self.staged.drain(..) {
-                self.busy.remove(fd);
+                if let Some(busy) = &self.busy {
+                    busy.remove(fd);
+                }
             }
             while let Some(entry) = self.backlog.front().copied()
                 && self.try_put(entry)
@@ -384,8 +408,10 @@ impl<P: Payload> RingCore<P> {
             && !self.is_ending
             && (must_retry(request, result) || request.must_continue(result))
         {
-            if !keeps_number(request) {
-                self.busy.add(request.operation.fd);
+            if let Some(busy) = &self.busy
+                && !keeps_number(request)
+            {
+                busy.add(request.operation.fd);
             }
             return self.stage(key);
         }
@@ -394,11 +420,13 @@ impl<P: Payload> RingCore<P> {
         }
     }
 
-    /// Tells the payload, gives the slot back, and stages what waited for this request.
+    /// Lets the request end, gives the slot back, and stages what waited for this request.
     fn end(&mut self, key: Key, request: Request<P>, result: i32) {
         self.live -= 1;
-        if keeps_number(&request) {
-            self.busy.remove(request.operation.fd);
+        if let Some(busy) = &self.busy
+            && keeps_number(&request)
+        {
+            busy.remove(request.operation.fd);
         }
         // What was done in part is no cancelled request: it ends with that part.
         if result == -libc::ECANCELED && request.before == 0 {
@@ -407,7 +435,7 @@ impl<P: Payload> RingCore<P> {
             }
         }
         let ticket = request.ticket;
-        request.end(result, self.slots.find(key).map(|slot| Waiters::of(&slot.waiters)));
+        self.ends.end(request, result, self.slots.find(key).map(|slot| Waiters::of(&slot.waiters)));
         self.slots.give_back(key);
         self.order.done(ticket, &mut self.released);
         self.stage_released();

@@ -28,7 +28,7 @@ impl Reactor {
 
     /// Whether there are requests on files that have not ended, or were not taken.
     pub(in super::super) fn has_requests(&self) -> bool {
-        self.files.as_ref().is_some_and(|files| files.outstanding() > 0)
+        self.files.as_ref().zip(self.sockets.as_ref()).is_some_and(|(files, sockets)| files.outstanding(sockets) > 0)
     }
 
     /// What a wait reports when requests have ended.
@@ -47,11 +47,22 @@ impl Reactor {
         }
     }
 
-    /// Completions that a sleep has brought become events: the bell would have rung for them.
+    /// Completions that a turn, or a sleep, has brought become events. Not during a sleep: the bell would ring for them.
     #[inline]
     pub(super) fn finish_files(&mut self) {
-        if let (Some(_), Some(sockets)) = (&self.files, &mut self.sockets) {
-            sockets.finish_files();
+        if let (Some(files), Some(sockets)) = (&self.files, &mut self.sockets)
+            && sockets.finish_files()
+        {
+            files.notify();
+        }
+    }
+
+    /// Whoever polls the reactor is to hear of requests on files.
+    pub(super) fn tell_of_files(&mut self) {
+        if let (Some(files), Some(sockets)) = (&self.files, &mut self.sockets)
+            && sockets.tell_of_files()
+        {
+            files.notify();
         }
     }
 }

@@ -54,7 +54,7 @@ impl Reactor {
         // What is still to be taken does not keep the others waiting.
         if asks_kernel || sockets.has_news() {
             sockets.turn()?;
-            sockets.finish_files();
+            self.finish_files();
         }
         Ok(self.tell_of_sockets(events))
     }
