@@ -6,7 +6,7 @@
 //!   ┌─────────────────┴─────────────────────────────────────────────────────┴──────────┐
 //!   │ Sockets     sockets in slots · sends in their order · a small pool of buffers     │
 //!   ├─────────────────────────────────────────┬────────────────────────────────────────┤
-//!   │ ring.rs     multishot operations in a   │ readiness.rs   one edge-triggered epoll, │
+//!   │ ring/       multishot operations in a   │ readiness.rs   one edge-triggered epoll, │
 //!   │             ring, which sleeps as well  │                plain calls that never    │
 //!   │                                         │                wait                      │
 //!   └─────────────────────────────────────────┴────────────────────────────────────────┘
@@ -14,9 +14,11 @@
 //!
 //! Both do the same; which one it is, the driver says. See [`Sockets`].
 
+mod address;
 mod common;
 mod completion;
 mod id;
+mod in_loop;
 mod loan;
 mod outgoing;
 mod pool;
@@ -24,17 +26,16 @@ mod readiness;
 mod ring;
 mod spare;
 
+pub use address::Address;
 pub use completion::{SocketCompletion, SocketOutcome, Unsent};
 pub use id::SocketId;
+pub(crate) use in_loop::Slept;
 pub use loan::Received;
 pub use outgoing::Outgoing;
 
-use crate::aio::LoopRing;
 use crate::driver::{Choice, DriverKind, is_refusal};
 use crate::errno::Errno;
-use crate::face::InFlight;
 use crate::sys::fork;
-use crate::sys::socket::RawAddress;
 use common::Common;
 use eventpoll::Waker;
 use id::{Intake, Slot};
@@ -42,10 +43,8 @@ use outgoing::Sending;
 use readiness::Readiness;
 use ring::RingSockets;
 use std::fmt;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::slice;
-use std::time::Duration;
 
 /// So many sends may be in flight or not taken.
 const MOST_SENDS: usize = 1 << 16;
@@ -113,15 +112,6 @@ pub struct Sockets {
 enum Driver {
     Uring(Box<RingSockets>),
     Epoll(Readiness),
-}
-
-/// What came of a sleep.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Slept {
-    /// Here; and whether the others, who were watched meanwhile, have news.
-    Here { others_have_news: bool },
-    /// Not at all: it is to be slept with the others, where the sockets are watched.
-    WithOthers,
 }
 
 /// What the reactor gives.
@@ -344,12 +334,6 @@ impl Sockets {
         taken
     }
 
-    /// A turn begins.
-    #[inline]
-    pub(crate) fn begin_turn(&mut self) {
-        self.left = TAKEN_A_TURN;
-    }
-
     fn slot(&mut self, socket: SocketId) -> Result<&mut Slot, Errno> {
         self.check_owner()?;
         self.common.table.named(socket).ok_or(Errno::BADF)
@@ -387,124 +371,6 @@ impl Sockets {
             _ => Ok(()),
         }
     }
-
-    /// The ring that these are in, for requests on files.
-    ///
-    /// # Errors
-    /// ECHILD, EEXIST; EINVAL if there is none.
-    pub(crate) fn loop_ring(&mut self) -> Result<&mut LoopRing<InFlight>, Errno> {
-        self.check_owner()?;
-        self.requests_mut().ok_or(Errno::INVAL)
-    }
-
-    /// The same, whoever asks: for what does not enter it.
-    #[inline]
-    pub(crate) fn requests_mut(&mut self) -> Option<&mut LoopRing<InFlight>> {
-        match &mut self.driver {
-            Driver::Uring(ring) => Some(ring.loop_ring_mut()),
-            Driver::Epoll(_) => None,
-        }
-    }
-
-    /// The same, to look at.
-    pub(crate) fn requests(&self) -> Option<&LoopRing<InFlight>> {
-        match &self.driver {
-            Driver::Uring(ring) => Some(ring.loop_ring()),
-            Driver::Epoll(_) => None,
-        }
-    }
-
-    /// Where somebody polls the reactor instead of waiting in it: lets the kernel tell of requests on files. Whether some
-    /// have ended meanwhile.
-    pub(crate) fn tell_of_files(&mut self) -> bool {
-        let is_ours = self.check_owner().is_ok();
-        match &mut self.driver {
-            Driver::Uring(ring) if is_ours => ring.tell_of_files(&mut self.common),
-            _ => false,
-        }
-    }
-
-    /// Lets requests on files end that the kernel, or a thread, is done with. Whether there are any to take. Nothing in the
-    /// child of a fork, and on another thread.
-    #[inline]
-    pub(crate) fn finish_files(&mut self) -> bool {
-        self.loop_ring().is_ok_and(LoopRing::finish)
-    }
-
-    /// Whether something may be taken.
-    pub(crate) fn has_news(&mut self) -> bool {
-        if let Driver::Epoll(epoll) = &mut self.driver
-            && epoll.has_news(&mut self.common)
-        {
-            return true;
-        }
-        !self.common.done.is_empty()
-    }
-
-    /// Whether a turn would find something, whatever has told of it before.
-    pub(crate) fn is_pending(&mut self) -> bool {
-        let is_pending = match &mut self.driver {
-            Driver::Uring(ring) => ring.is_pending(),
-            // The others watch its epoll by level.
-            Driver::Epoll(_) => false,
-        };
-        is_pending || self.has_news()
-    }
-
-    /// Takes what there is without sleeping: at most a system call.
-    ///
-    /// # Errors
-    /// EINTR; ECHILD, EEXIST.
-    pub(crate) fn turn(&mut self) -> Result<(), Errno> {
-        self.check_owner()?;
-        match &mut self.driver {
-            Driver::Uring(ring) => ring.turn(&mut self.common),
-            Driver::Epoll(epoll) => epoll.turn(&mut self.common, Some(Duration::ZERO)),
-        }
-    }
-
-    /// Sleeps until there is something, here or with the `others`, a descriptor that is readable then.
-    ///
-    /// # Errors
-    /// As [`Sockets::turn`].
-    pub(crate) fn sleep(
-        &mut self,
-        others: BorrowedFd<'_>,
-        has_others: bool,
-        timeout: Option<Duration>,
-    ) -> Result<Slept, Errno> {
-        self.check_owner()?;
-        match &mut self.driver {
-            Driver::Uring(ring) => {
-                let slept = ring.sleep(&mut self.common, others, timeout)?;
-                Ok(slept.map_or(Slept::WithOthers, |others_have_news| Slept::Here { others_have_news }))
-            }
-            Driver::Epoll(_) if has_others => Ok(Slept::WithOthers),
-            Driver::Epoll(epoll) => {
-                epoll.turn(&mut self.common, timeout)?;
-                Ok(Slept::Here { others_have_news: false })
-            }
-        }
-    }
-
-    /// What the others watch, if they are to sleep for the sockets, too.
-    pub(crate) fn watched_by_others(&self) -> Option<BorrowedFd<'_>> {
-        match &self.driver {
-            Driver::Uring(_) => None,
-            Driver::Epoll(epoll) => Some(epoll.as_fd()),
-        }
-    }
-
-    /// Signals this eventfd when there is news and nobody waits.
-    ///
-    /// # Errors
-    /// Those of `io_uring_register(2)`.
-    pub(crate) fn tell(&mut self, eventfd: RawFd) -> Result<(), Errno> {
-        match &mut self.driver {
-            Driver::Uring(ring) => ring.tell(eventfd),
-            Driver::Epoll(_) => Ok(()),
-        }
-    }
 }
 
 impl Drop for Sockets {
@@ -525,36 +391,5 @@ impl Drop for Sockets {
 impl fmt::Debug for Sockets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sockets").field("driver", &self.driver()).field("len", &self.len()).finish_non_exhaustive()
-    }
-}
-
-/// Where a socket connects to: of the Internet, or of the filesystem.
-pub struct Address(RawAddress);
-
-impl Address {
-    /// An address of any family as `connect(2)` has it, which judges it.
-    ///
-    /// # Errors
-    /// EINVAL for more bytes than a `struct sockaddr_storage` has.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Address, Errno> {
-        RawAddress::from_bytes(bytes).map(Address).ok_or(Errno::INVAL)
-    }
-}
-
-impl From<SocketAddr> for Address {
-    fn from(address: SocketAddr) -> Address {
-        Address(address.into())
-    }
-}
-
-impl From<&std::os::unix::net::SocketAddr> for Address {
-    fn from(address: &std::os::unix::net::SocketAddr) -> Address {
-        Address(address.into())
-    }
-}
-
-impl fmt::Debug for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Address").finish_non_exhaustive()
     }
 }

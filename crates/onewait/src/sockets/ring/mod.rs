@@ -10,22 +10,23 @@
 //! Everything that the kernel may be at is owned here or in [`Common`] until the terminal completion: a socket that is
 //! closed keeps its descriptor and its sends so long.
 
-use super::common::{Common, is_of_one_connection};
-use super::completion::SocketOutcome;
-use super::id::{GENERATION_BITS, Intake, SocketId};
+mod end;
+mod intake;
+mod sends;
+
+use super::common::Common;
+use super::id::{GENERATION_BITS, SocketId};
 use super::loan::Loan;
-use super::outgoing::Sending;
 use crate::aio::{GUEST, LoopRing};
-use crate::driver::operation::MAX_LENGTH;
 use crate::driver::uring::buffers::BufferRing;
 use crate::driver::uring::sockets::Staged;
-use crate::driver::uring::{Completion, Entered, Stay};
+use crate::driver::uring::{Entered, Stay};
 use crate::errno::Errno;
 use crate::face::InFlight;
 use crate::sys::ThreadId;
-use crate::sys::socket::{RawAddress, SocketKind};
+use crate::sys::socket::RawAddress;
 use std::collections::{HashMap, VecDeque};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::time::{Duration, Instant};
 
 /// Room in the ring of buffers: a power of two.
@@ -264,90 +265,6 @@ impl RingSockets {
         }
     }
 
-    /// The intake begins, or goes on.
-    pub(super) fn start(&mut self, common: &mut Common, id: SocketId) {
-        let Some(slot) = common.table.at(id) else { return };
-        let Some(fd) = slot.fd.as_ref().map(AsRawFd::as_raw_fd) else { return };
-        if slot.is_armed {
-            return;
-        }
-        let user_data = user_data(INTAKE, id);
-        let staged = match slot.intake {
-            Intake::Accept { again } => Staged::accept(fd, again, user_data),
-            Intake::Receive { again } => {
-                self.receives = true;
-                Staged::receive(fd, again, GROUP, user_data)
-            }
-            Intake::Connect => match self.addresses.get(&id.index) {
-                Some(address) => Staged::connect(fd, address.as_ptr(), address.len(), user_data),
-                None => return,
-            },
-            Intake::Nothing => return,
-        };
-        slot.is_armed = true;
-        self.stage(common, staged);
-    }
-
-    pub(super) fn connect(&mut self, common: &mut Common, id: SocketId, address: RawAddress) {
-        self.addresses.insert(id.index, Box::new(address));
-        self.start(common, id);
-    }
-
-    /// The intake is to end; its last completion says so.
-    pub(super) fn stop(&mut self, common: &mut Common, id: SocketId) {
-        let Some(slot) = common.table.at(id) else { return };
-        if slot.is_armed {
-            slot.is_stopping = true;
-            self.stage(common, Staged::cancel(user_data(INTAKE, id), NOTHING << KIND_SHIFT));
-        } else {
-            common.end_intake(id, Errno::CANCELED);
-        }
-    }
-
-    /// The socket is to end, once the kernel is done with it.
-    pub(super) fn close(&mut self, common: &mut Common, id: SocketId) {
-        self.stop(common, id);
-        let Some(slot) = common.table.at(id) else { return };
-        slot.is_closing = true;
-        if slot.is_sending {
-            self.stage(common, Staged::cancel(user_data(SEND, id), NOTHING << KIND_SHIFT));
-        }
-        self.close_if_idle(common, id);
-    }
-
-    fn close_if_idle(&mut self, common: &mut Common, id: SocketId) {
-        let Some(slot) = common.table.at(id) else { return };
-        if !slot.is_closing || slot.is_armed || slot.is_sending {
-            return;
-        }
-        common.end_intake(id, Errno::CANCELED);
-        common.end_sends(id, Errno::CANCELED);
-        drop(common.table.remove(id.index));
-    }
-
-    /// There is a send more.
-    #[inline]
-    pub(super) fn send(&mut self, common: &mut Common, id: SocketId, sending: Sending) {
-        let Some(slot) = common.table.at(id) else { return };
-        common.sends.push(&mut slot.sends, sending);
-        self.send_next(common, id);
-    }
-
-    /// The first of the sends goes on its way, unless it is.
-    #[inline]
-    fn send_next(&mut self, common: &mut Common, id: SocketId) {
-        let Some(slot) = common.table.at(id) else { return };
-        if slot.is_sending || slot.is_closing {
-            return;
-        }
-        let (Some(fd), Some(sending)) = (&slot.fd, common.sends.first(slot.sends)) else { return };
-        let rest = &sending.bytes[sending.sent..];
-        let length = rest.len().min(MAX_LENGTH) as u32;
-        let staged = Staged::send(fd.as_raw_fd(), rest.as_ptr(), length, user_data(SEND, id));
-        slot.is_sending = true;
-        self.stage(common, staged);
-    }
-
     fn reap(&mut self, common: &mut Common) {
         self.is_reaping = true;
         while common.done.len() < MOST_DONE {
@@ -366,164 +283,6 @@ impl RingSockets {
             }
         }
         self.is_reaping = false;
-    }
-
-    fn sent(&mut self, common: &mut Common, id: SocketId, result: i32) {
-        let Some(slot) = common.table.at(id) else { return };
-        slot.is_sending = false;
-        match usize::try_from(result) {
-            Ok(count) => {
-                let Some(sending) = common.sends.first(slot.sends) else { return };
-                sending.sent += count;
-                if sending.sent >= sending.bytes.len() {
-                    common.end_send(id, Ok(()));
-                }
-            }
-            Err(_) if matches!(-result, libc::EINTR | libc::EAGAIN) => {}
-            Err(_) => common.end_send(id, Err(Errno(-result))),
-        }
-        self.send_next(common, id);
-        self.close_if_idle(common, id);
-    }
-
-    fn brought(&mut self, common: &mut Common, id: SocketId, completion: Completion) {
-        let loan = completion.buffer.and_then(|number| {
-            self.free_numbers.push(number);
-            self.given.get_mut(usize::from(number))?.take()
-        });
-        let Some(slot) = common.table.at(id) else { return };
-        if completion.is_last {
-            slot.is_armed = false;
-        }
-        let goes_on = match slot.intake {
-            Intake::Accept { .. } => self.accepted(common, id, completion.result),
-            Intake::Receive { .. } => Self::received(common, id, completion.result, loan, &mut self.target),
-            Intake::Connect => {
-                self.addresses.remove(&id.index);
-                match completion.result {
-                    0.. => common.bring(id, SocketOutcome::Connected(Ok(())), true),
-                    errno => {
-                        common.end_intake(id, Errno(-errno));
-                        false
-                    }
-                }
-            }
-            Intake::Nothing => false,
-        };
-        if completion.is_last {
-            match common.table.at(id) {
-                Some(slot) if slot.is_stopping && slot.intake != Intake::Nothing => {
-                    common.end_intake(id, Errno::CANCELED);
-                }
-                Some(_) if goes_on => self.start(common, id),
-                _ => {}
-            }
-            self.close_if_idle(common, id);
-        }
-    }
-
-    /// Whether it goes on.
-    fn accepted(&mut self, common: &mut Common, id: SocketId, result: i32) -> bool {
-        match Errno(-result) {
-            Errno(..=0) => {
-                // SAFETY: just made by the kernel, owned by nobody else.
-                let fd = unsafe { OwnedFd::from_raw_fd(result) };
-                if common.table.at(id).is_none_or(|slot| slot.is_closing && slot.intake.goes_on()) {
-                    // Nobody would hear of it.
-                    return false;
-                }
-                let accepted = common.insert_accepted(id, fd);
-                common.bring(id, SocketOutcome::Accepted(accepted), false)
-            }
-            errno @ Errno(libc::EMFILE | libc::ENFILE) => {
-                let listener = common.table.at(id).and_then(|slot| slot.fd.as_ref()).map_or(-1, AsRawFd::as_raw_fd);
-                let goes_on = common.spare.shed(listener);
-                common.bring(id, SocketOutcome::Accepted(Err(errno)), !goes_on)
-            }
-            errno if is_of_one_connection(errno) => true,
-            errno => {
-                common.end_intake(id, errno);
-                false
-            }
-        }
-    }
-
-    /// Whether it goes on.
-    fn received(common: &mut Common, id: SocketId, result: i32, loan: Option<Box<Loan>>, target: &mut usize) -> bool {
-        let has_end = common.table.at(id).is_some_and(|slot| slot.kind != SocketKind::Datagrams);
-        match (usize::try_from(result), loan) {
-            (Ok(0), loan) if has_end => {
-                if let Some(loan) = loan {
-                    common.pool.give(loan);
-                }
-                common.bring_end(id);
-                false
-            }
-            (Ok(count), Some(mut loan)) => {
-                // SAFETY: the kernel has written so many bytes.
-                unsafe { loan.buffer.set_length(count) };
-                let received = common.pool.lend(loan);
-                common.bring(id, SocketOutcome::Received(Ok(received)), false)
-            }
-            // An empty message; the kernel gives no buffer for it.
-            (Ok(_), None) => common.bring(id, SocketOutcome::Received(Ok(super::Received::nothing())), false),
-            (Err(_), loan) => {
-                if let Some(loan) = loan {
-                    common.pool.give(loan);
-                }
-                match -result {
-                    libc::ENOBUFS => {
-                        *target = (*target * 2).min(usize::from(ENTRIES));
-                        common.starve(id);
-                        false
-                    }
-                    libc::EINTR | libc::EAGAIN => true,
-                    errno => {
-                        common.end_intake(id, Errno(errno));
-                        false
-                    }
-                }
-            }
-        }
-    }
-
-    /// Ends everything that the kernel is at. False if that cannot be, and the kernel goes on with it.
-    pub(super) fn drain(&mut self, common: &mut Common) -> bool {
-        self.ring.begin_end();
-        self.in_flight -= self.backlog.len();
-        self.backlog.clear();
-        let mut asked = false;
-        while self.in_flight > 0 {
-            // SAFETY: it points to nothing.
-            if !asked && unsafe { self.ring.stage_guest(&Staged::cancel_all(NOTHING << KIND_SHIFT)) } {
-                asked = true;
-                self.in_flight += 1;
-            }
-            // Nobody takes it any more.
-            common.done.clear();
-            self.ring.finish();
-            if self.ring.enter(if asked { Stay::UntilCompletion } else { Stay::No }).is_err() {
-                return false;
-            }
-            while let Some(completion) = self.ring.next() {
-                self.in_flight -= usize::from(completion.is_last);
-                let is_intake = completion.user_data >> KIND_SHIFT == INTAKE;
-                let slot = common.table.at(id_of(completion.user_data)).filter(|_| is_intake && completion.result >= 0);
-                if let Some(Intake::Accept { .. }) = slot.map(|slot| slot.intake) {
-                    // SAFETY: just made by the kernel, owned by nobody else.
-                    drop(unsafe { OwnedFd::from_raw_fd(completion.result) });
-                }
-            }
-        }
-        self.ring.drain()
-    }
-
-    /// The kernel goes on with what it has: that memory is never freed.
-    pub(super) fn leak(&mut self) {
-        std::mem::forget(std::mem::take(&mut self.given));
-        std::mem::forget(std::mem::take(&mut self.addresses));
-        self.buffers.leak();
-        self.ring.leak();
     }
 
     /// For whoever polls the reactor: signalled when there is news and the ring is not entered.
