@@ -90,3 +90,32 @@ fn an_error_of_the_handler_ends_the_run_and_the_next_goes_on() {
     dispatcher.run(&mut calls).unwrap();
     assert_eq!(calls, 2);
 }
+
+#[test]
+fn a_turn_after_stop_calls_for_what_stop_has_left() {
+    let mut dispatcher = Dispatcher::<u32>::new().unwrap();
+    let mut pairs: Vec<_> = (0..3).map(|_| std::os::unix::net::UnixStream::pair().unwrap()).collect();
+    for (_, theirs) in &mut pairs {
+        theirs.write_all(b"x").unwrap();
+    }
+    let mut kept = Vec::new();
+    for (ours, theirs) in pairs {
+        kept.push(theirs);
+        let socket = dispatcher.sockets().unwrap().attach(ours).unwrap();
+        dispatcher.sockets().unwrap().receive(socket, 0).unwrap();
+    }
+    dispatcher.on_completion(|dispatcher, calls, _| {
+        *calls += 1;
+        dispatcher.stop();
+        Ok(())
+    });
+    let mut calls = 0;
+    dispatcher.run(&mut calls).unwrap();
+    assert_eq!(calls, 1);
+    for expected in [2, 3] {
+        while calls < expected {
+            assert_eq!(dispatcher.turn(&mut calls, crate::PATIENCE).unwrap(), 1);
+        }
+        assert_eq!(calls, expected);
+    }
+}
