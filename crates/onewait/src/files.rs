@@ -108,11 +108,11 @@ impl OwnFiles {
         }
     }
 
-    /// Requests in the ring have ended.
+    /// Requests in the ring may have ended.
     #[inline]
-    pub(crate) fn notify(&self) {
-        if let Carrier::Ring(queue) = &self.carrier {
-            queue.notify();
+    pub(crate) fn tell(&self, sockets: &Sockets) {
+        if let (Carrier::Ring(queue), Some(ring)) = (&self.carrier, sockets.requests()) {
+            queue.tell(ring);
         }
     }
 
@@ -154,9 +154,9 @@ impl<'r> Files<'r> {
             Carrier::Ring(queue) => match self.sockets.loop_ring() {
                 Ok(ring) => {
                     let handle = queue.submit(ring, request)?;
-                    if self.sockets.tell_of_files() {
-                        queue.notify();
-                    }
+                    self.sockets.tell_of_files();
+                    // It may have ended already.
+                    self.own.tell(self.sockets);
                     Ok(handle)
                 }
                 Err(errno) => Err(Refused { errno, request }),

@@ -90,8 +90,10 @@ impl<P: Send + 'static> LoopRing<P> {
     /// Those of `io_uring_enter(2)` that do not pass.
     pub(crate) fn enter(&mut self, stay: Stay<'_>) -> Result<Entered, Errno> {
         self.core.ends().publish();
-        let may_sleep = !self.has_finished() && !self.core.has_more();
-        self.core.try_enter(if may_sleep { stay } else { Stay::No })
+        if self.has_finished() || self.core.has_more() {
+            return self.core.try_enter(Stay::No).map(|_| Entered::Awake);
+        }
+        self.core.try_enter(stay)
     }
 
     /// The next completion of a guest's; those of requests are held.
@@ -109,13 +111,12 @@ impl<P: Send + 'static> LoopRing<P> {
         }
     }
 
-    /// Lets requests end that the kernel, or a thread, is done with. Whether there are any to take.
+    /// Lets requests end that the kernel, or a thread, is done with.
     #[inline]
-    pub(crate) fn finish(&mut self) -> bool {
+    pub(crate) fn finish(&mut self) {
         if self.has_finished() {
             self.finish_held();
         }
-        self.has_ended()
     }
 
     /// Whether there are requests to take.

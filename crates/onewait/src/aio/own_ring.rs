@@ -125,7 +125,7 @@ impl<P: Payload> OwnRing<P> {
                 left => Stay::AtMost(left, masked.before()),
             };
             match entrance.wait(stay) {
-                Ok(Entered::Done) => timed_out = left == Some(Duration::ZERO),
+                Ok(Entered::Done | Entered::Awake) => timed_out = left == Some(Duration::ZERO),
                 Ok(Entered::TimedOut) => timed_out = true,
                 Ok(Entered::Interrupted) | Err(_) => {
                     self.core(&masked).settle();

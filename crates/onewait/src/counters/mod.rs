@@ -2,7 +2,8 @@
 //!
 //! One [`Counters`] block serves a whole process. It lies in the process's own memory, or, when somebody watches
 //! (`onewait run --stats`), in memory that the watcher shares with every process of the program: then nothing has to
-//! be reported at exit, and a program that ends by `_exit` or by a signal loses no figure.
+//! be reported at exit, and a program that ends by `_exit` or by a signal loses no figure, but for what a loop has done since
+//! its last turn (`tally.rs`).
 //!
 //! Every field is an atomic that is only ever added to, with relaxed ordering: a reader sees each figure at some recent
 //! moment, and all of them exactly once the program has ended.

@@ -20,17 +20,22 @@ pub(super) struct Finished {
 
 /// Ready to be read when there is a completion; each one is an edge.
 #[derive(Default)]
-struct List(Mutex<State>);
+struct List {
+    state: Mutex<State>,
+    /// How many completions there are. Changed under the lock; read without, so that it can be asked in the child of a fork,
+    /// where a thread may have left the lock taken. Relaxed: a notification that others see comes after.
+    ready: AtomicUsize,
+}
 
 impl List {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Source for List {
     fn level(&self) -> Events {
-        if self.lock().ready.is_empty() { Events::empty() } else { READABLE }
+        if self.ready.load(Ordering::Relaxed) == 0 { Events::empty() } else { READABLE }
     }
 }
 
@@ -60,6 +65,11 @@ impl Finished {
         self.list.lock()
     }
 
+    /// So many completions are there from now on.
+    fn note(&self, count: usize) {
+        self.list.ready.store(count, Ordering::Relaxed);
+    }
+
     /// Takes a place for one more request. False if there is none.
     pub(super) fn take_place(&self) -> bool {
         let one_more = |count: usize| (count < self.limit).then_some(count + 1);
@@ -87,7 +97,7 @@ impl Finished {
     }
 
     pub(super) fn ready(&self) -> usize {
-        self.lock().ready.len()
+        self.list.ready.load(Ordering::Relaxed)
     }
 
     pub(super) fn limit(&self) -> usize {
@@ -98,6 +108,7 @@ impl Finished {
     pub(super) fn push(&self, completion: Completion) {
         let mut state = self.lock();
         state.ready.push_back(completion);
+        self.note(state.ready.len());
         let wakes = state.sleeping > state.woken;
         if wakes {
             state.woken += 1;
@@ -118,6 +129,8 @@ impl Finished {
         loop {
             let count = state.ready.len().min(limit);
             if count > 0 {
+                // First, since what it goes to may panic, and the rest is right even so.
+                self.note(state.ready.len() - count);
                 into.extend(state.ready.drain(..count));
                 drop(state);
                 self.outstanding.fetch_sub(count, Ordering::Relaxed);

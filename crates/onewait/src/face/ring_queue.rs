@@ -47,10 +47,13 @@ impl RingQueue {
         self.ended.as_source()
     }
 
-    /// There are requests to take.
-    pub(crate) fn notify(&self) {
-        self.ended.0.store(true, Ordering::Relaxed);
-        self.ended.notify(READABLE);
+    /// Tells of requests that have ended, if there are any, and that was not told since there were none.
+    #[inline]
+    pub(crate) fn tell(&self, ring: &LoopRing<InFlight>) {
+        if ring.has_ended() && !self.ended.0.load(Ordering::Relaxed) {
+            self.ended.0.store(true, Ordering::Relaxed);
+            self.ended.notify(READABLE);
+        }
     }
 
     /// Takes the completion of the request that has ended first.
@@ -63,7 +66,7 @@ impl RingQueue {
         taken.map(|(in_flight, outcome)| in_flight.completion(outcome))
     }
 
-    /// Submits a request: staged, unless it has ended already; then there is something to take.
+    /// Submits a request: staged, unless it has ended already. [`RingQueue::tell`] follows.
     ///
     /// # Errors
     /// EAGAIN when there are too many.
@@ -103,7 +106,6 @@ impl RingQueue {
             Attempt::Done(outcome) => {
                 Counters::current().submitted(kind, Route::Inline);
                 ring.ended(kind, outcome, started, in_flight);
-                self.notify();
                 Ok(None)
             }
             Attempt::Queue(operation, before) => {
@@ -127,9 +129,7 @@ impl RingQueue {
 
     fn cancel_target(&self, ring: &mut LoopRing<InFlight>, target: Target) -> CancelVerdict {
         let verdict = ring.cancel(target);
-        if ring.has_ended() {
-            self.notify();
-        }
+        self.tell(ring);
         verdict.into()
     }
 }

@@ -166,10 +166,15 @@ impl Reactor {
     /// that ends for nothing; and many while it spins.
     ///
     /// # Errors
-    /// EINVAL if `events` has no room; EINTR if a signal was handled, and there is nothing to report.
+    /// EINVAL if `events` has no room; EINTR if a signal was handled, and there is nothing to report; those of
+    /// [`Sockets::check_owner`], if there are sockets or requests on files.
     pub fn wait<'e>(&mut self, events: &'e mut [Ready], timeout: Option<Duration>) -> Result<&'e [Ready], Errno> {
         if events.is_empty() {
             return Err(Errno::INVAL);
+        }
+        // Nothing is taken for a caller who gets an error.
+        if let Some(sockets) = &self.sockets {
+            sockets.check_owner()?;
         }
         self.begin_turn_of_completions();
         let was_woken = self.embedded.as_mut().is_some_and(|embedded| embedded.enter(&mut self.bell));
@@ -335,6 +340,9 @@ impl Reactor {
                 _ if asks_kernel || kind == 0 => self.collect_descriptors(rest)?,
                 _ => 0,
             };
+        }
+        if count == 0 && asks_kernel && self.files.is_some() {
+            count += self.collect_sources(events)?;
         }
         Ok(count)
     }

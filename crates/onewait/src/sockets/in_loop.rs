@@ -49,21 +49,24 @@ impl Sockets {
         }
     }
 
-    /// Where somebody polls the reactor instead of waiting in it: lets the kernel tell of requests on files. Whether some
-    /// have ended meanwhile.
-    pub(crate) fn tell_of_files(&mut self) -> bool {
+    /// Where somebody polls the reactor instead of waiting in it: lets the kernel tell of requests on files, and those end
+    /// that have meanwhile.
+    pub(crate) fn tell_of_files(&mut self) {
         let is_ours = self.check_owner().is_ok();
-        match &mut self.driver {
-            Driver::Uring(ring) if is_ours => ring.tell_of_files(&mut self.common),
-            _ => false,
+        if let Driver::Uring(ring) = &mut self.driver
+            && is_ours
+        {
+            ring.tell_of_files(&mut self.common);
         }
     }
 
-    /// Lets requests on files end that the kernel, or a thread, is done with. Whether there are any to take. Nothing in the
-    /// child of a fork, and on another thread.
+    /// Lets requests on files end that the kernel, or a thread, is done with. Nothing in the child of a fork, and on another
+    /// thread.
     #[inline]
-    pub(crate) fn finish_files(&mut self) -> bool {
-        self.loop_ring().is_ok_and(LoopRing::finish)
+    pub(crate) fn finish_files(&mut self) {
+        if let Ok(ring) = self.loop_ring() {
+            ring.finish();
+        }
     }
 
     /// Whether something may be taken.

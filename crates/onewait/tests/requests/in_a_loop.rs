@@ -185,6 +185,64 @@ fn a_request_for_each_completion_keeps_nobody_waiting() {
 }
 
 #[test]
+fn a_request_that_fails_while_it_is_submitted_is_told() {
+    in_child("in_a_loop::a_request_that_fails_while_it_is_submitted_is_told", &[], || {
+        let ((_scratch, file), queue) = (Scratch::with(b"some"), queue());
+        // The driver is chosen.
+        assert_eq!(queue.outstanding(), 0);
+        let no_thread = libc::SECCOMP_RET_ERRNO | libc::EAGAIN as u32;
+        seccomp::install(libc::SECCOMP_RET_ALLOW, &[(libc::SYS_clone3, no_thread), (libc::SYS_clone, no_thread)]);
+        for _ in 0..3 {
+            match queue.submit(Request::fsync(&file)) {
+                Ok(_) => {
+                    assert_eq!(queue.wait(PATIENCE), [(Reactor::FILES, Events::IN)]);
+                    assert_eq!(queue.try_reap().unwrap().result, Err(Errno::AGAIN));
+                }
+                // The epoll driver knows at once.
+                Err(refused) => assert_eq!(refused.errno, Errno::AGAIN),
+            }
+        }
+    });
+}
+
+#[test]
+fn what_ends_in_a_wait_is_reported_by_it_however_little_room_there_is() {
+    let ((_scratch, file), queue) = (Scratch::with(&pattern(1, 4096)), queue());
+    if queue.0.borrow_mut().files().unwrap().driver() != DriverKind::Uring {
+        return println!("on this driver a thread ends it, which may take its time");
+    }
+    for _ in 0..200 {
+        queue.submit(Request::read(&file, Buffer::with_capacity(16), 0)).unwrap();
+        let mut room = [Ready::default()];
+        let mut reactor = queue.0.borrow_mut();
+        assert_eq!(reactor.wait(&mut room, NOW).unwrap().len(), 1);
+        drop(reactor);
+        assert_eq!(queue.try_reap().unwrap().result, Ok(16));
+    }
+}
+
+#[test]
+fn a_wait_that_another_thread_is_refused_takes_nothing() {
+    let queue = queue();
+    queue.submit(Request::no_op()).unwrap();
+    assert_eq!(reap(&queue).result, Ok(0));
+    let mut reactor = queue.0.into_inner();
+    if reactor.files().unwrap().driver() != DriverKind::Uring {
+        return println!("any thread may wait on this driver");
+    }
+    reactor.arm_timer_in(Duration::ZERO, 9).unwrap();
+    let (mut reactor, refused) = std::thread::spawn(move || {
+        let refused = reactor.wait(&mut [Ready::default(); 8], NOW).map(<[Ready]>::len);
+        (reactor, refused)
+    })
+    .join()
+    .unwrap();
+    assert_eq!(refused, Err(Errno(libc::EEXIST)));
+    let mut events = [Ready::default()];
+    assert_eq!(reactor.wait(&mut events, NOW).unwrap().first().map(|ready| ready.token), Some(9));
+}
+
+#[test]
 fn a_handle_of_elsewhere_cancels_nothing() {
     let ((reader, _writer), ours, theirs) = (pipe(), queue(), queue());
     let handle = theirs.submit(Request::read(&reader, Buffer::with_capacity(8), 0)).unwrap();

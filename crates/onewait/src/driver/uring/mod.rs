@@ -59,12 +59,14 @@ pub(crate) enum Stay<'a> {
 /// What came of entering the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Entered {
-    /// Everything staged was handed over.
+    /// What was staged was handed over.
     Done,
     /// A signal handler ran.
     Interrupted,
     /// The time was over.
     TimedOut,
+    /// There was no sleep, though one was asked for: the kernel takes nothing just now, or something has to be done first.
+    Awake,
 }
 
 /// What the kernel says of an operation.
@@ -266,7 +268,7 @@ impl Entrance {
             libc::ETIME => Ok(Entered::TimedOut),
             // Too much in flight or no memory just now: what is staged stays staged, and the next turn, after reaping,
             // tries again.
-            libc::EBUSY | libc::EAGAIN => Ok(Entered::Done),
+            libc::EBUSY | libc::EAGAIN => Ok(Entered::Awake),
             errno => Err(Errno(errno)),
         }
     }

@@ -50,19 +50,17 @@ impl Reactor {
     /// Completions that a turn, or a sleep, has brought become events. Not during a sleep: the bell would ring for them.
     #[inline]
     pub(super) fn finish_files(&mut self) {
-        if let (Some(files), Some(sockets)) = (&self.files, &mut self.sockets)
-            && sockets.finish_files()
-        {
-            files.notify();
+        if let (Some(files), Some(sockets)) = (&self.files, &mut self.sockets) {
+            sockets.finish_files();
+            files.tell(sockets);
         }
     }
 
     /// Whoever polls the reactor is to hear of requests on files.
     pub(super) fn tell_of_files(&mut self) {
-        if let (Some(files), Some(sockets)) = (&self.files, &mut self.sockets)
-            && sockets.tell_of_files()
-        {
-            files.notify();
+        if let (Some(files), Some(sockets)) = (&self.files, &mut self.sockets) {
+            sockets.tell_of_files();
+            files.tell(sockets);
         }
     }
 }

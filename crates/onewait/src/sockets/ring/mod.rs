@@ -111,17 +111,17 @@ impl RingSockets {
         &mut self.ring
     }
 
-    /// Whoever polls hears of what requests on files do from now on, also of what threads do for them. Whether
-    /// some have ended meanwhile.
-    pub(super) fn tell_of_files(&mut self, common: &mut Common) -> bool {
+    /// Whoever polls hears of what requests on files do from now on, also of what threads do for them. Those that
+    /// have ended meanwhile do so.
+    pub(super) fn tell_of_files(&mut self, common: &mut Common) {
         if !self.tells {
-            return false;
+            return;
         }
         self.ring.prepare_sleep();
         if self.has_staged() {
             self.hand_over(common);
         }
-        self.ring.has_finished() && self.ring.finish()
+        self.ring.finish();
     }
 
     fn has_staged(&mut self) -> bool {
@@ -184,7 +184,7 @@ impl RingSockets {
         let end = if hands_over { timeout.map(|timeout| (Instant::now(), timeout)) } else { None };
         let mut entered = self.enter(common, Stay::UntilSignal(timeout))?;
         let is_over = || end.is_some_and(|(begin, timeout)| begin.elapsed() >= timeout);
-        if hands_over && !self.has_reaped && !is_over() {
+        if hands_over && entered == Entered::Done && !self.has_reaped && !is_over() {
             entered = Entered::Interrupted;
         }
         let others_have_news = std::mem::take(&mut self.others_have_news);
