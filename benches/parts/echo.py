@@ -138,7 +138,7 @@ class Result:
         }  # fmt: skip
         more = {}
         if isinstance(self.row, Load):
-            more["beside_peers"] = {side: self.beside_peers(side) for side in (OURS, RING) if side in self.runs}
+            more["beside_peers"] = {side: self.beside_peers(side) for side in (OURS, RING, NO_RING) if side in self.runs}
         return {"row": self.row.name, **dataclasses.asdict(self.row), "sides": sides, "reached": self.reached, **more}
 
 
@@ -205,7 +205,7 @@ def load_table(results):
 def peer_lines(results):
     """What has to be below the peers, and how it is."""
     for result in results:
-        for side in (OURS, RING):
+        for side in (OURS, RING, NO_RING):
             if side in result.runs and (found := result.beside_peers(side)):
                 ratios = (f"{how} {peer} ({result.ratio(side, peer):.3f} ±{result.doubt(side, peer):.3f})" for peer, how in found.items())
                 yield f"{result.row.name}: {side.strip('… ')} is " + ", ".join(ratios)
