@@ -2,8 +2,8 @@
 //!
 //! `tests/c/*.c` are the programs (`tests/c/check.h` says how they are written). A trial is
 //! `<face>::<program>::<test>`; so `cargo test -p onewait-c --test conformance uring::cancel` runs what `cancel.c`
-//! says about cancelling, with the library preloaded on the uring driver. `tests/c/fuzz` is played beside these, and
-//! `include/onewait.h` is compared with what the library exports.
+//! says about cancelling, with the library preloaded on the uring driver. `tests/c/fuzz` is played beside these,
+//! `include/onewait.h` is compared with what the library exports, and `tests/python` has a reactor in Python's loop.
 
 mod support;
 
@@ -15,7 +15,7 @@ use libtest_mimic::{Arguments, Trial};
 use support::face::{Drivers, Face};
 use support::fuzz::Fuzz;
 use support::program::{Interface, Program};
-use support::{example, header, library, program, trial};
+use support::{embedded, example, header, library, program, trial};
 
 fn main() -> ExitCode {
     let args = Arguments::from_args();
@@ -62,6 +62,7 @@ fn main() -> ExitCode {
         trials.push(Trial::test(format!("{face}::fuzz::garbage_does_no_harm"), move || Ok(mistreat.garbage()?)));
     }
     trials.extend(examples);
+    trials.extend(embedded::trials(&library, drivers));
     for program in programs.into_iter().map(Arc::new) {
         for test in &program.tests {
             let faces = drivers.faces(program.interface);

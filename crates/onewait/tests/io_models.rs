@@ -88,6 +88,21 @@ fn the_system_calls_of_a_message_are_at_least_two() {
 }
 
 #[test]
+fn the_system_calls_of_sockets_by_completion_are_counted_without_io_uring() {
+    let calls = |size: &str| {
+        let mut program = Command::new(programs().join("echo_asynchronous"));
+        let output = program.args(["1", "200", size]).env("ONEWAIT_DRIVER", "epoll").output().expect("it can be run");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let calls = said.split_whitespace().find_map(|word| word.strip_prefix("system_calls_per_message="));
+        calls.unwrap_or_else(|| panic!("{:?}: {said}", output.status)).to_owned()
+    };
+    // One that waits, one that receives, and one that sends; counting begins and ends within a turn.
+    let short: f64 = calls("64").parse().expect("it is a number");
+    assert!((2.9..3.1).contains(&short), "{short}");
+    assert_eq!(calls("65536"), "unknown");
+}
+
+#[test]
 fn select_says_that_it_cannot_watch_so_many() {
     let output = run("echo_select", &["1100", "1", "1"]);
     assert_eq!(output.status.code(), Some(1));

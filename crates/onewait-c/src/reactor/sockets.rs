@@ -23,6 +23,10 @@ pub unsafe extern "C" fn ow_socket_attach(reactor: *mut ReactorHandle, fd: c_int
         if fd < 0 {
             return Err(Errno::BADF);
         }
+        if !waiting.has_sockets {
+            // Whoever makes them is their thread: not for the sake of something that is none.
+            check_is_socket(fd)?;
+        }
         let sockets = waiting.reactor.sockets()?;
         // SAFETY: the caller gives it away; if that fails, it is not closed here.
         let attached = sockets.take_over(unsafe { OwnedFd::from_raw_fd(fd) }).map_err(|(errno, fd)| {
@@ -184,6 +188,19 @@ pub unsafe extern "C" fn ow_socket_descriptor(reactor: *mut ReactorHandle, socke
         Ok(descriptor.ok_or(Errno::BADF)?.as_raw_fd() as usize)
     });
     descriptor as c_int
+}
+
+/// Looks whether a descriptor is a socket.
+///
+/// # Errors
+/// EBADF, ENOTSOCK.
+fn check_is_socket(fd: c_int) -> Result<(), Errno> {
+    let mut kind: c_int = 0;
+    let mut length = size_of_val(&kind) as libc::socklen_t;
+    // SAFETY: the value is valid for writing so many bytes.
+    let result =
+        unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_TYPE, (&raw mut kind).cast(), &raw mut length) };
+    if result == 0 { Ok(()) } else { Err(Errno::last()) }
 }
 
 /// Asks something of a socket.

@@ -511,6 +511,32 @@ TEST(ours, sockets_belong_to_the_thread_that_attached_the_first) {
     ow_reactor_destroy(shared);
 }
 
+static void *attach_the_first_of_all(void *unused) {
+    (void)unused;
+    CHECK_QUIET(shared);
+    shared_socket = attach_pair(shared, SOCK_STREAM, &shared_end);
+    CHECK_EQ(ow_socket_receive(shared, shared_socket, 1), 0);
+    CHECK_EQ(write(shared_end, "x", 1), 1);
+    CHECK_RECEIVES(shared, 1, "x", 0);
+    ow_reactor_destroy(shared);
+    return NULL;
+}
+
+TEST(ours, attach_that_fails_leaves_the_first_one_to_any_thread) {
+    pthread_t thread;
+    uint64_t number = 0;
+    shared = new_reactor();
+    int before = open_descriptors(), file = open("/dev/null", O_RDWR | O_CLOEXEC);
+    SET_UP(file >= 0);
+    CHECK_ERRNO(ow_socket_attach(shared, file, &number), ENOTSOCK);
+    CHECK_EQ(close(file), 0); /* still the program's */
+    CHECK_ERRNO(ow_socket_attach(shared, file, &number), EBADF);
+    CHECK_EQ(number, 0);
+    CHECK_EQ(open_descriptors(), before); /* no driver was chosen */
+    start_thread(&thread, attach_the_first_of_all, NULL);
+    join_thread(thread);
+}
+
 static void *use_while_another_waits(void *unused) {
     (void)unused;
     struct ow_socket_completion done;

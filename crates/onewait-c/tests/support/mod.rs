@@ -2,11 +2,13 @@
 //! against the system's headers and asks each for its tests, [`face`] says in which ways a program can meet an AIO,
 //! [`trial`] decides what a test's end means, and [`child`] runs one process in a group and a directory of its own.
 //!
-//! [`header`] asks what can be asked of `onewait.h` without running anything, and [`example`] runs the program that shows it.
+//! [`header`] asks what can be asked of `onewait.h` without running anything, and [`example`] runs the programs that show
+//! it. [`embedded`] has a reactor in another loop.
 //!
 //! Beside these, [`fuzz`] plays random calls on glibc and on ours, and [`shrink`] makes what it finds short.
 
 pub(crate) mod child;
+pub(crate) mod embedded;
 pub(crate) mod example;
 pub(crate) mod face;
 pub(crate) mod fuzz;

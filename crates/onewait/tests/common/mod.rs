@@ -3,6 +3,7 @@
 
 pub(crate) mod examples;
 pub(crate) mod seccomp;
+pub(crate) mod watched;
 
 use onewait::{Aio, Completion, CompletionQueue, Descriptor};
 use std::fs::{File, OpenOptions};

@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod calls_of_turns;
 mod classes;
 mod dispatcher;
 mod embedded;
