@@ -41,8 +41,8 @@ pub enum SocketOutcome {
 /// A send that was refused: nothing of it was done, and here are the bytes again.
 #[derive(Debug)]
 pub struct Unsent {
-    /// EBADF: there is no such socket. EAGAIN: too many sends are in flight, or were not taken. ECHILD: in the child of a
-    /// fork.
+    /// EBADF: there is no such socket. EAGAIN: too many sends are in flight, or were not taken. EEXIST: the sockets belong to
+    /// another thread. ECHILD: in the child of a fork.
     pub errno: Errno,
     /// What was to be sent.
     pub bytes: Outgoing,

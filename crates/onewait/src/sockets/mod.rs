@@ -96,10 +96,13 @@ const TAKEN_A_TURN: usize = 4096;
 ///
 /// # Threads and forks
 /// A ring belongs to the thread that made it by the first call of `Reactor::sockets`: on others all calls, and the reactor's
-/// waits, fail with EEXIST. In the child of a fork all calls fail with ECHILD; the sockets are the parent's.
+/// waits, fail with EEXIST. In the child of a fork all calls fail with ECHILD, and there is nothing to take; the sockets are
+/// the parent's.
 ///
 /// # The end
-/// Dropping the reactor cancels what is in flight, and closes all sockets.
+/// Dropping the reactor cancels what is in flight, and closes all sockets. With io_uring only their own thread can do that:
+/// after a drop on another one, what is in flight goes on until their thread ends, and the other sides see no end before; its
+/// memory is never freed.
 pub struct Sockets {
     driver: Driver,
     common: Common,
@@ -318,10 +321,11 @@ impl Sockets {
         Ok(())
     }
 
-    /// The next completion. `None`: there is none in this turn, or there were many; wait for more.
+    /// The next completion. `None`: there is none in this turn, or there were many; wait for more. In the child of a fork there
+    /// never is one.
     #[inline]
     pub fn take(&mut self) -> Option<SocketCompletion> {
-        if self.left == 0 {
+        if self.left == 0 || self.is_inherited() {
             return None;
         }
         if self.common.done.is_empty()
@@ -366,17 +370,23 @@ impl Sockets {
     #[inline]
     pub fn check_owner(&self) -> Result<(), Errno> {
         match &self.driver {
-            _ if self.generation != fork::generation() => Err(Errno(libc::ECHILD)),
+            _ if self.is_inherited() => Err(Errno(libc::ECHILD)),
             Driver::Uring(ring) if !ring.is_ours() => Err(Errno(libc::EEXIST)),
             _ => Ok(()),
         }
+    }
+
+    /// Whether this is the child of a fork.
+    #[inline]
+    fn is_inherited(&self) -> bool {
+        self.generation != fork::generation()
     }
 }
 
 impl Drop for Sockets {
     fn drop(&mut self) {
         // In the child of a fork the kernel works on the parent's memory only.
-        if self.generation != fork::generation() {
+        if self.is_inherited() {
             return;
         }
         if let Driver::Uring(ring) = &mut self.driver
