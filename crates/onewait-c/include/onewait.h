@@ -184,7 +184,8 @@ int ow_socket_attach(ow_reactor *reactor, int fd, uint64_t *socket);
 
 /* Takes each connection that comes to a listener, until it is stopped: each is an OW_ACCEPTED, and a socket here, which
  * is non-blocking and closed by exec. Or takes one.
- * EALREADY: it accepts, connects or receives already, or the last completion of that was not taken. */
+ * EALREADY: it accepts, connects or receives already, or the last completion of that was not taken. EOPNOTSUPP: it is for
+ * messages without connections, as datagrams are. */
 int ow_socket_accept(ow_reactor *reactor, uint64_t socket, uint64_t token);
 int ow_socket_accept_once(ow_reactor *reactor, uint64_t socket, uint64_t token);
 

@@ -384,6 +384,12 @@ TEST(ours, wrong_arguments_are_errors) {
     CHECK_ERRNO(ow_socket_accept_once(reactor, socket, 0), EALREADY);
     CHECK_ERRNO(ow_socket_connect(reactor, socket, to, sizeof *address, 0), EALREADY);
 
+    int other;
+    uint64_t datagrams = attach_pair(reactor, SOCK_DGRAM, &other);
+    CHECK_ERRNO(ow_socket_accept(reactor, datagrams, 0), EOPNOTSUPP);
+    CHECK_ERRNO(ow_socket_accept_once(reactor, datagrams, 0), EOPNOTSUPP);
+    CHECK_EQ(ow_socket_close(reactor, datagrams), 0);
+
     uint64_t none[] = {0, 1, socket + 1, socket + (UINT64_C(1) << 32), UINT64_MAX};
     ow_reactor *reactors[] = {NULL, reactor};
     for (int i = 0; i < 6; i++) {

@@ -200,10 +200,11 @@ impl Sockets {
     /// non-blocking and closed by exec.
     ///
     /// # Errors
-    /// EBADF (no such socket), EALREADY (it accepts, connects, or receives already, or the last completion of that was not
-    /// taken), EEXIST, ECHILD.
+    /// EBADF (no such socket), EOPNOTSUPP (it is for messages without connections, as datagrams are), EALREADY (it accepts,
+    /// connects, or receives already, or the last completion of that was not taken), EEXIST, ECHILD. Whether it listens, the
+    /// completion says: with EINVAL if not, which without io_uring comes once there is something to receive.
     pub fn accept(&mut self, listener: SocketId, token: u64) -> Result<(), Errno> {
-        self.begin(listener, Intake::Accept { again: true }, token)
+        self.begin_to_accept(listener, true, token)
     }
 
     /// Takes one connection.
@@ -211,13 +212,13 @@ impl Sockets {
     /// # Errors
     /// As [`Sockets::accept`].
     pub fn accept_once(&mut self, listener: SocketId, token: u64) -> Result<(), Errno> {
-        self.begin(listener, Intake::Accept { again: false }, token)
+        self.begin_to_accept(listener, false, token)
     }
 
     /// Connects to an address.
     ///
     /// # Errors
-    /// As [`Sockets::accept`]; whether there is a connection, the completion says.
+    /// EBADF, EALREADY, EEXIST, ECHILD as [`Sockets::accept`]; whether there is a connection, the completion says.
     pub fn connect(&mut self, socket: SocketId, address: impl Into<Address>, token: u64) -> Result<(), Errno> {
         self.claim(socket, Intake::Connect, token)?;
         let Address(address) = address.into();
@@ -232,7 +233,7 @@ impl Sockets {
     /// completion. No buffer is used while nothing comes.
     ///
     /// # Errors
-    /// As [`Sockets::accept`].
+    /// EBADF, EALREADY, EEXIST, ECHILD as [`Sockets::accept`].
     pub fn receive(&mut self, socket: SocketId, token: u64) -> Result<(), Errno> {
         self.begin(socket, Intake::Receive { again: true }, token)
     }
@@ -240,7 +241,7 @@ impl Sockets {
     /// Receives once.
     ///
     /// # Errors
-    /// As [`Sockets::accept`].
+    /// As [`Sockets::receive`].
     pub fn receive_once(&mut self, socket: SocketId, token: u64) -> Result<(), Errno> {
         self.begin(socket, Intake::Receive { again: false }, token)
     }
@@ -341,6 +342,14 @@ impl Sockets {
     fn slot(&mut self, socket: SocketId) -> Result<&mut Slot, Errno> {
         self.check_owner()?;
         self.common.table.named(socket).ok_or(Errno::BADF)
+    }
+
+    fn begin_to_accept(&mut self, listener: SocketId, again: bool, token: u64) -> Result<(), Errno> {
+        // The kernel says so, too, but only once there is something, on the epoll driver.
+        if !self.slot(listener)?.kind.has_connections() {
+            return Err(Errno(libc::EOPNOTSUPP));
+        }
+        self.begin(listener, Intake::Accept { again }, token)
     }
 
     /// An intake, which begins.

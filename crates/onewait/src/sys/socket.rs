@@ -155,6 +155,13 @@ pub(crate) enum SocketKind {
     Datagrams,
 }
 
+impl SocketKind {
+    /// Whether it may be a listener's.
+    pub(crate) fn has_connections(self) -> bool {
+        self != SocketKind::Datagrams
+    }
+}
+
 /// # Errors
 /// ENOTSOCK, EBADF.
 pub(crate) fn kind(fd: RawFd) -> Result<SocketKind, Errno> {
