@@ -39,6 +39,7 @@ use crate::sys::fork;
 use common::Common;
 use eventpoll::Waker;
 use id::{Intake, Slot};
+use in_loop::Bell;
 use outgoing::Sending;
 use readiness::Readiness;
 use ring::RingSockets;
@@ -108,6 +109,8 @@ pub struct Sockets {
     common: Common,
     /// So many completions may still be taken in this turn.
     left: usize,
+    /// Somebody polls the reactor.
+    bell: Option<Bell>,
     /// Of the process that made it.
     generation: u32,
 }
@@ -143,7 +146,8 @@ impl Sockets {
                 Err(errno) => return Err(errno),
             },
         };
-        Ok(Sockets { driver, common: Common::new(memory, waker), left: TAKEN_A_TURN, generation: fork::generation() })
+        let (common, generation) = (Common::new(memory, waker), fork::generation());
+        Ok(Sockets { driver, common, left: TAKEN_A_TURN, bell: None, generation })
     }
 
     /// Which driver it is.
@@ -226,6 +230,7 @@ impl Sockets {
             Driver::Uring(ring) => ring.connect(&mut self.common, socket, address),
             Driver::Epoll(epoll) => epoll.connect(&mut self.common, socket, &address),
         }
+        self.tell_of_news();
         Ok(())
     }
 
@@ -269,6 +274,7 @@ impl Sockets {
             Driver::Uring(ring) => ring.send(&mut self.common, socket, sending),
             Driver::Epoll(epoll) => epoll.send(&mut self.common, socket, sending),
         }
+        self.tell_of_news();
         Ok(())
     }
 
@@ -305,6 +311,7 @@ impl Sockets {
             Driver::Uring(ring) => ring.stop(&mut self.common, socket),
             Driver::Epoll(epoll) => epoll.stop(&mut self.common, socket),
         }
+        self.tell_of_news();
         Ok(())
     }
 
@@ -319,6 +326,7 @@ impl Sockets {
             Driver::Uring(ring) => ring.close(&mut self.common, socket),
             Driver::Epoll(epoll) => epoll.close(&mut self.common, socket),
         }
+        self.tell_of_news();
         Ok(())
     }
 
@@ -359,6 +367,7 @@ impl Sockets {
             Driver::Uring(ring) => ring.start(&mut self.common, socket),
             Driver::Epoll(epoll) => epoll.start(&mut self.common, socket),
         }
+        self.tell_of_news();
         Ok(())
     }
 

@@ -162,12 +162,15 @@ impl SocketKind {
     }
 }
 
+/// Messages of a connection, too. The libc crate has it for some C libraries only.
+const SOCK_DCCP: libc::c_int = 6;
+
 /// # Errors
 /// ENOTSOCK, EBADF.
 pub(crate) fn kind(fd: RawFd) -> Result<SocketKind, Errno> {
     Ok(match option(fd, libc::SO_TYPE)? {
         libc::SOCK_STREAM => SocketKind::Stream,
-        libc::SOCK_SEQPACKET => SocketKind::Sequence,
+        libc::SOCK_SEQPACKET | SOCK_DCCP => SocketKind::Sequence,
         _ => SocketKind::Datagrams,
     })
 }
