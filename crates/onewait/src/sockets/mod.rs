@@ -25,6 +25,7 @@ mod pool;
 mod readiness;
 mod ring;
 mod spare;
+mod supply;
 
 pub use address::Address;
 pub use completion::{SocketCompletion, SocketOutcome, Unsent};
@@ -46,6 +47,7 @@ use ring::RingSockets;
 use std::fmt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::slice;
+use supply::Content;
 
 /// So many sends may be in flight or not taken.
 const MOST_SENDS: usize = 1 << 16;
@@ -237,18 +239,22 @@ impl Sockets {
     /// Receives whatever comes, until the other side has sent its last or it is stopped: each part, or message, is a
     /// completion. No buffer is used while nothing comes.
     ///
+    /// A message (of a socket for datagrams, or SOCK_SEQPACKET) of up to 64 KiB comes whole. A longer one is lost, which a
+    /// completion with EMSGSIZE tells; then receiving goes on. Of the
+    /// [memory for buffers](crate::reactor::ReactorBuilder::socket_memory) messages have at most half, but 1 MiB in any case.
+    ///
     /// # Errors
-    /// EBADF, EALREADY, EEXIST, ECHILD as [`Sockets::accept`].
+    /// EBADF, EALREADY, EEXIST, ECHILD as [`Sockets::accept`]; ENOMEM of the first receive of messages, with io_uring.
     pub fn receive(&mut self, socket: SocketId, token: u64) -> Result<(), Errno> {
-        self.begin(socket, Intake::Receive { again: true }, token)
+        self.begin_to_receive(socket, true, token)
     }
 
-    /// Receives once.
+    /// Receives once, a message as [`Sockets::receive`] says.
     ///
     /// # Errors
     /// As [`Sockets::receive`].
     pub fn receive_once(&mut self, socket: SocketId, token: u64) -> Result<(), Errno> {
-        self.begin(socket, Intake::Receive { again: false }, token)
+        self.begin_to_receive(socket, false, token)
     }
 
     /// Sends all of the bytes, after those of earlier sends of the same socket. A send has one completion, which gives the
@@ -358,6 +364,14 @@ impl Sockets {
             return Err(Errno(libc::EOPNOTSUPP));
         }
         self.begin(listener, Intake::Accept { again }, token)
+    }
+
+    fn begin_to_receive(&mut self, socket: SocketId, again: bool, token: u64) -> Result<(), Errno> {
+        let content = Content::of(self.slot(socket)?.kind);
+        if let Driver::Uring(ring) = &mut self.driver {
+            ring.use_buffers(content)?;
+        }
+        self.begin(socket, Intake::Receive { again }, token)
     }
 
     /// An intake, which begins.

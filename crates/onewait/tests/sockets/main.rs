@@ -10,6 +10,7 @@ mod embedded;
 mod ends;
 mod limits;
 mod loans;
+mod messages;
 mod play;
 mod receives;
 mod sends;
