@@ -153,8 +153,8 @@ fn failed(intake: Intake, errno: Errno) -> Option<SocketOutcome> {
     }
 }
 
-/// Whether a failure to accept is one of a single connection, which is gone (`accept(2)`, “Error handling”). EOPNOTSUPP is not,
-/// whatever that page says: Linux has it for sockets that never have connections, and trying again would not end.
+/// Whether a failure to accept is one of a single connection, which is gone (`accept(2)`, “Error handling”). EOPNOTSUPP is
+/// not, whatever that page says: Linux has it for sockets that never have connections, and trying again would not end.
 pub(super) fn is_of_one_connection(errno: Errno) -> bool {
     matches!(
         errno.0,

@@ -104,8 +104,8 @@ const TAKEN_A_TURN: usize = 4096;
 ///
 /// # The end
 /// Dropping the reactor cancels what is in flight, and closes all sockets. With io_uring only their own thread can do that:
-/// after a drop on another one, what is in flight goes on until their thread ends, and the other sides see no end before; its
-/// memory is never freed.
+/// after a drop on another one, what is in flight goes on until their thread ends, the other sides see no end before, and
+/// its memory is never freed.
 pub struct Sockets {
     driver: Driver,
     common: Common,
@@ -240,8 +240,8 @@ impl Sockets {
     /// completion. No buffer is used while nothing comes.
     ///
     /// A message (of a socket for datagrams, or SOCK_SEQPACKET) of up to 64 KiB comes whole. A longer one is lost, which a
-    /// completion with EMSGSIZE tells; then receiving goes on. Of the
-    /// [memory for buffers](crate::reactor::ReactorBuilder::socket_memory) messages have at most half, but 1 MiB in any case.
+    /// completion with EMSGSIZE tells; then receiving goes on. Buffers for messages have at most half of
+    /// [`socket_memory`](crate::reactor::ReactorBuilder::socket_memory), but 1 MiB in any case.
     ///
     /// # Errors
     /// EBADF, EALREADY, EEXIST, ECHILD as [`Sockets::accept`]; ENOMEM of the first receive of messages, with io_uring.
@@ -336,8 +336,8 @@ impl Sockets {
         Ok(())
     }
 
-    /// The next completion. `None`: there is none in this turn, or there were many; wait for more. In the child of a fork there
-    /// never is one.
+    /// The next completion. `None`: there is none in this turn, or there were many; wait for more. In the child of a fork
+    /// there never is one.
     #[inline]
     pub fn take(&mut self) -> Option<SocketCompletion> {
         if self.left == 0 || self.is_inherited() {

@@ -94,8 +94,8 @@ pub(super) fn number(content: Content) -> u16 {
 
 /// How many buffers the kernel can have, a power of two, and how many it has at first: it gets more when they run out.
 ///
-/// Measured for bytes with 32, 64 and 256: an echo costs 0.97, 1.01 and 0.98 of a bare loop on epoll with 64 connections, and
-/// 0.98, 1.02 and 0.92 with a thousand. Those for messages are sixteen times as large.
+/// Measured for bytes with 32, 64 and 256: an echo costs 0.97, 1.01 and 0.98 of a bare loop on epoll with 64 connections,
+/// and 0.98, 1.02 and 0.92 with a thousand. Those for messages are sixteen times as large.
 fn sizes(content: Content) -> (u16, usize) {
     match content {
         Content::Bytes => (1024, 256),
