@@ -1,5 +1,6 @@
 //! Messages, which come whole or not at all.
 
+use crate::common::{PATIENCE, pattern};
 use crate::{Loop, error};
 use onewait::Errno;
 use onewait::reactor::Reactor;
@@ -8,6 +9,7 @@ use std::io::Write;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::time::{Duration, Instant};
 
 /// The longest that comes whole, in bytes.
 const LONGEST: usize = 64 << 10;
@@ -29,7 +31,7 @@ fn pair(all: &mut Loop, kind: libc::c_int) -> (SocketId, UnixDatagram) {
 }
 
 fn message(length: usize) -> Vec<u8> {
-    crate::common::pattern(length as u64, length)
+    pattern(length as u64, length)
 }
 
 #[test]
@@ -101,13 +103,14 @@ fn streams_have_small_buffers_beside_messages() {
 
 /// What is received before nothing more comes.
 fn received_until_quiet(all: &mut Loop) -> Vec<Received> {
-    let mut kept = Vec::new();
+    let (mut kept, began) = (Vec::new(), Instant::now());
     loop {
+        assert!(Some(began.elapsed()) < PATIENCE, "it is never quiet");
         while let Some(done) = all.sockets().take() {
             let SocketOutcome::Received(Ok(bytes)) = done.outcome else { panic!("{done:?}") };
             kept.push(bytes);
         }
-        let timeout = Some(std::time::Duration::from_millis(30));
+        let timeout = Some(Duration::from_millis(30));
         if all.reactor.wait(&mut [Default::default(); 4], timeout).unwrap().is_empty() {
             return kept;
         }
