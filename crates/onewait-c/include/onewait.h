@@ -184,7 +184,8 @@ int ow_socket_attach(ow_reactor *reactor, int fd, uint64_t *socket);
 
 /* Takes each connection that comes to a listener, until it is stopped: each is an OW_ACCEPTED, and a socket here, which
  * is non-blocking and closed by exec. Or takes one.
- * EALREADY: it accepts, connects or receives already, or the last completion of that was not taken. */
+ * EALREADY: it accepts, connects or receives already, or the last completion of that was not taken. EOPNOTSUPP: it is for
+ * messages without connections, as datagrams are. */
 int ow_socket_accept(ow_reactor *reactor, uint64_t socket, uint64_t token);
 int ow_socket_accept_once(ow_reactor *reactor, uint64_t socket, uint64_t token);
 
@@ -194,7 +195,9 @@ int ow_socket_connect(ow_reactor *reactor, uint64_t socket, const struct sockadd
                       uint64_t token);
 
 /* Receives whatever comes, until the other side has sent its last or it is stopped: each part, or message, is an
- * OW_RECEIVED. Or receives once. No memory is used while nothing comes. EALREADY. */
+ * OW_RECEIVED. Or receives once. No memory is used while nothing comes. A message of up to 64 KiB comes whole; a longer
+ * one is lost, which an OW_RECEIVED with -EMSGSIZE tells. Of socket_memory messages have at most half, but 1 MiB in any
+ * case. EALREADY. ENOMEM: of the first receive of messages. */
 int ow_socket_receive(ow_reactor *reactor, uint64_t socket, uint64_t token);
 int ow_socket_receive_once(ow_reactor *reactor, uint64_t socket, uint64_t token);
 
@@ -244,7 +247,8 @@ struct ow_socket_completion {
 #define OW_ACCEPTED 1
 /* The connection is there; errors are connect(2)'s. */
 #define OW_CONNECTED 2
-/* Bytes, or a message; errors are recv(2)'s. 0 bytes: the other side has sent its last, unless it is a datagram. */
+/* Bytes, or a message; errors are recv(2)'s. 0 bytes: the other side has sent its last, unless it is a datagram.
+ * -EMSGSIZE: a message was longer than 64 KiB, and is lost. Unless it is the last, receiving goes on. */
 #define OW_RECEIVED 3
 /* All was given to the socket. Errors are send(2)'s: -EPIPE or -ECONNRESET if the other side is gone. Some may have
  * been sent. */

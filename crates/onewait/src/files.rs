@@ -64,7 +64,8 @@ use std::fmt;
 ///
 /// # The end
 /// Dropping the reactor cancels what can be cancelled, and waits for what the disk is in the middle of. Writes that had not
-/// begun are lost then.
+/// begun are lost then. On the `uring` driver only the thread that the requests belong to can do that: after a drop on
+/// another one, what is in flight goes on until their thread ends, and its memory is never freed.
 pub struct Files<'r> {
     own: &'r mut OwnFiles,
     sockets: &'r mut Sockets,

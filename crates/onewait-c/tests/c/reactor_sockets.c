@@ -211,6 +211,26 @@ static struct ow_socket_completion next_byte(ow_reactor *reactor, unsigned char 
     return done;
 }
 
+TEST(ours, long_message_comes_whole_and_a_longer_one_is_told_of) {
+    enum { longest = 64 << 10 };
+    static char message[longest + 1];
+    memset(message, 'm', sizeof message);
+    ow_reactor *reactor = new_reactor();
+    int theirs;
+    uint64_t socket = attach_pair(reactor, SOCK_DGRAM, &theirs);
+    CHECK_EQ(ow_socket_receive(reactor, socket, 1), 0);
+    CHECK_EQ(write(theirs, message, longest), longest);
+    struct ow_socket_completion done = CHECK_NEXT(reactor, 1, OW_RECEIVED, longest, 0);
+    CHECK(done.length == longest && memcmp(done.data, message, longest) == 0);
+    ow_received_destroy(done.received);
+    CHECK_EQ(write(theirs, message, longest + 1), longest + 1);
+    done = CHECK_NEXT(reactor, 1, OW_RECEIVED, -EMSGSIZE, 0);
+    CHECK(done.length == 0 && done.data == NULL && done.received == NULL);
+    CHECK_EQ(write(theirs, "next", 4), 4);
+    CHECK_RECEIVES(reactor, 1, "next", 0);
+    ow_reactor_destroy(reactor);
+}
+
 TEST(ours, what_was_received_is_kept_until_it_is_given_back) {
     enum { count = 40, buffers = 16 };
     struct ow_reactor_options options = {.size = sizeof options, .socket_memory = 1};
@@ -383,6 +403,12 @@ TEST(ours, wrong_arguments_are_errors) {
     CHECK_ERRNO(ow_socket_accept(reactor, socket, 0), EALREADY);
     CHECK_ERRNO(ow_socket_accept_once(reactor, socket, 0), EALREADY);
     CHECK_ERRNO(ow_socket_connect(reactor, socket, to, sizeof *address, 0), EALREADY);
+
+    int other;
+    uint64_t datagrams = attach_pair(reactor, SOCK_DGRAM, &other);
+    CHECK_ERRNO(ow_socket_accept(reactor, datagrams, 0), EOPNOTSUPP);
+    CHECK_ERRNO(ow_socket_accept_once(reactor, datagrams, 0), EOPNOTSUPP);
+    CHECK_EQ(ow_socket_close(reactor, datagrams), 0);
 
     uint64_t none[] = {0, 1, socket + 1, socket + (UINT64_C(1) << 32), UINT64_MAX};
     ow_reactor *reactors[] = {NULL, reactor};

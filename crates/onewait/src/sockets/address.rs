@@ -5,7 +5,8 @@ use crate::sys::socket::RawAddress;
 use std::fmt;
 use std::net::SocketAddr;
 
-/// Where a socket connects to: of the Internet, or of the filesystem.
+/// Where a socket connects to: an address of the Internet; a name of a Unix socket, in the filesystem or abstract; or one of
+/// any other family, as [bytes](Address::from_bytes).
 pub struct Address(pub(super) RawAddress);
 
 impl Address {

@@ -4,8 +4,8 @@ use super::completion::{SocketCompletion, SocketOutcome};
 use super::id::{Intake, SocketId, Table};
 use super::loan::Received;
 use super::outgoing::{Sending, Sends};
-use super::pool::Pool;
 use super::spare::Spare;
+use super::supply::{Content, Supplies};
 use crate::errno::Errno;
 use crate::sys::socket::{self, SocketKind};
 use eventpoll::Waker;
@@ -17,12 +17,10 @@ use std::os::fd::{AsRawFd, OwnedFd};
 pub(super) struct Common {
     pub(super) table: Table,
     pub(super) sends: Sends,
-    pub(super) pool: Pool,
+    pub(super) supplies: Supplies,
     /// What has happened and was not taken.
     pub(super) done: VecDeque<SocketCompletion>,
     pub(super) spare: Spare,
-    /// Sockets that found no buffer to receive into, each once; some may have left since.
-    pub(super) starved: VecDeque<SocketId>,
 }
 
 impl Common {
@@ -30,10 +28,9 @@ impl Common {
         Common {
             table: Table::default(),
             sends: Sends::default(),
-            pool: Pool::new(memory, waker),
+            supplies: Supplies::new(memory, waker),
             done: VecDeque::new(),
             spare: Spare::new(),
-            starved: VecDeque::new(),
         }
     }
 
@@ -95,13 +92,13 @@ impl Common {
     pub(super) fn starve(&mut self, id: SocketId) {
         let Some(slot) = self.table.at(id) else { return };
         if !std::mem::replace(&mut slot.is_starved, true) {
-            self.starved.push_back(id);
+            self.supplies.of(Content::of(slot.kind)).starved.push_back(id);
         }
     }
 
     /// Who has stood in that line longest, and does so no more.
-    pub(super) fn next_starved(&mut self) -> Option<SocketId> {
-        while let Some(id) = self.starved.pop_front() {
+    pub(super) fn next_starved(&mut self, content: Content) -> Option<SocketId> {
+        while let Some(id) = self.supplies.of(content).starved.pop_front() {
             let Some(slot) = self.table.at(id) else { continue };
             slot.is_starved = false;
             if matches!(slot.intake, Intake::Receive { .. }) {
@@ -133,6 +130,9 @@ impl Common {
     }
 }
 
+/// A message had no room in a buffer.
+pub(super) const TOO_LONG: Errno = Errno(libc::EMSGSIZE);
+
 /// What a descriptor receives; it does not wait from now on.
 ///
 /// # Errors
@@ -153,7 +153,8 @@ fn failed(intake: Intake, errno: Errno) -> Option<SocketOutcome> {
     }
 }
 
-/// Whether a failure to accept is one of a single connection, which is gone (`accept(2)`, “Error handling”).
+/// Whether a failure to accept is one of a single connection, which is gone (`accept(2)`, “Error handling”). EOPNOTSUPP is
+/// not, whatever that page says: Linux has it for sockets that never have connections, and trying again would not end.
 pub(super) fn is_of_one_connection(errno: Errno) -> bool {
     matches!(
         errno.0,
@@ -167,7 +168,6 @@ pub(super) fn is_of_one_connection(errno: Errno) -> bool {
             | libc::EHOSTDOWN
             | libc::ENONET
             | libc::EHOSTUNREACH
-            | libc::EOPNOTSUPP
             | libc::ENETUNREACH
     )
 }

@@ -30,8 +30,8 @@ pub enum SocketOutcome {
     Accepted(Result<SocketId, Errno>),
     /// The connection is there; or why not, as `connect(2)` says.
     Connected(Result<(), Errno>),
-    /// Bytes, or a message; no bytes: the other side has sent its last, unless it is a datagram. Errors as `recv(2)` says,
-    /// and ECANCELED.
+    /// Bytes, or a message; no bytes: the other side has sent its last, unless it is a datagram. EMSGSIZE: a message was
+    /// longer than 64 KiB, and is lost; receiving goes on. Other errors as `recv(2)` says, and ECANCELED.
     Received(Result<Received, Errno>),
     /// All bytes were given to the socket, and are here again; or why not, as `send(2)` says: EPIPE or ECONNRESET if the
     /// other side is gone, ECANCELED if the socket was closed. Some may have been sent.
@@ -41,8 +41,8 @@ pub enum SocketOutcome {
 /// A send that was refused: nothing of it was done, and here are the bytes again.
 #[derive(Debug)]
 pub struct Unsent {
-    /// EBADF: there is no such socket. EAGAIN: too many sends are in flight, or were not taken. ECHILD: in the child of a
-    /// fork.
+    /// EBADF: there is no such socket. EAGAIN: too many sends are in flight, or were not taken. EEXIST: the sockets belong
+    /// to another thread. ECHILD: in the child of a fork.
     pub errno: Errno,
     /// What was to be sent.
     pub bytes: Outgoing,

@@ -4,7 +4,9 @@ use super::{Driver, Sockets, TAKEN_A_TURN};
 use crate::aio::LoopRing;
 use crate::errno::Errno;
 use crate::face::InFlight;
+use eventpoll::Ring;
 use std::os::fd::{BorrowedFd, RawFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What came of a sleep.
@@ -21,6 +23,9 @@ impl Sockets {
     #[inline]
     pub(crate) fn begin_turn(&mut self) {
         self.left = TAKEN_A_TURN;
+        if let Some(bell) = &mut self.bell {
+            bell.has_rung = false;
+        }
     }
 
     /// The ring that these are in, for requests on files.
@@ -133,14 +138,35 @@ impl Sockets {
         }
     }
 
-    /// Signals this eventfd when there is news and nobody waits.
+    /// The reactor is polled from now on: its doorbell, an eventfd with this number, is rung when there is news and nobody
+    /// waits.
     ///
     /// # Errors
     /// Those of `io_uring_register(2)`.
-    pub(crate) fn tell(&mut self, eventfd: RawFd) -> Result<(), Errno> {
-        match &mut self.driver {
-            Driver::Uring(ring) => ring.tell(eventfd),
-            Driver::Epoll(_) => Ok(()),
+    pub(crate) fn tell(&mut self, doorbell: Arc<dyn Ring + Send + Sync>, number: RawFd) -> Result<(), Errno> {
+        if let Driver::Uring(ring) = &mut self.driver {
+            ring.tell(number)?;
+        }
+        self.bell = Some(Bell { doorbell, has_rung: false });
+        Ok(())
+    }
+
+    /// Whoever polls the reactor hears of what a call has brought: what ended in it the kernel does not tell of.
+    #[inline]
+    pub(super) fn tell_of_news(&mut self) {
+        if self.bell.as_ref().is_some_and(|bell| !bell.has_rung)
+            && self.is_pending()
+            && let Some(bell) = &mut self.bell
+        {
+            bell.doorbell.ring();
+            bell.has_rung = true;
         }
     }
+}
+
+/// For whoever polls the reactor.
+pub(super) struct Bell {
+    doorbell: Arc<dyn Ring + Send + Sync>,
+    /// It is heard until somebody waits.
+    has_rung: bool,
 }

@@ -25,6 +25,7 @@ mod pool;
 mod readiness;
 mod ring;
 mod spare;
+mod supply;
 
 pub use address::Address;
 pub use completion::{SocketCompletion, SocketOutcome, Unsent};
@@ -39,12 +40,14 @@ use crate::sys::fork;
 use common::Common;
 use eventpoll::Waker;
 use id::{Intake, Slot};
+use in_loop::Bell;
 use outgoing::Sending;
 use readiness::Readiness;
 use ring::RingSockets;
 use std::fmt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::slice;
+use supply::Content;
 
 /// So many sends may be in flight or not taken.
 const MOST_SENDS: usize = 1 << 16;
@@ -96,15 +99,20 @@ const TAKEN_A_TURN: usize = 4096;
 ///
 /// # Threads and forks
 /// A ring belongs to the thread that made it by the first call of `Reactor::sockets`: on others all calls, and the reactor's
-/// waits, fail with EEXIST. In the child of a fork all calls fail with ECHILD; the sockets are the parent's.
+/// waits, fail with EEXIST. In the child of a fork all calls fail with ECHILD, and there is nothing to take; the sockets are
+/// the parent's.
 ///
 /// # The end
-/// Dropping the reactor cancels what is in flight, and closes all sockets.
+/// Dropping the reactor cancels what is in flight, and closes all sockets. With io_uring only their own thread can do that:
+/// after a drop on another one, what is in flight goes on until their thread ends, the other sides see no end before, and
+/// its memory is never freed.
 pub struct Sockets {
     driver: Driver,
     common: Common,
     /// So many completions may still be taken in this turn.
     left: usize,
+    /// Somebody polls the reactor.
+    bell: Option<Bell>,
     /// Of the process that made it.
     generation: u32,
 }
@@ -140,7 +148,8 @@ impl Sockets {
                 Err(errno) => return Err(errno),
             },
         };
-        Ok(Sockets { driver, common: Common::new(memory, waker), left: TAKEN_A_TURN, generation: fork::generation() })
+        let (common, generation) = (Common::new(memory, waker), fork::generation());
+        Ok(Sockets { driver, common, left: TAKEN_A_TURN, bell: None, generation })
     }
 
     /// Which driver it is.
@@ -197,10 +206,11 @@ impl Sockets {
     /// non-blocking and closed by exec.
     ///
     /// # Errors
-    /// EBADF (no such socket), EALREADY (it accepts, connects, or receives already, or the last completion of that was not
-    /// taken), EEXIST, ECHILD.
+    /// EBADF (no such socket), EOPNOTSUPP (it is for messages without connections, as datagrams are), EALREADY (it accepts,
+    /// connects, or receives already, or the last completion of that was not taken), EEXIST, ECHILD. Whether it listens, the
+    /// completion says: with EINVAL if not, which without io_uring comes once there is something to receive.
     pub fn accept(&mut self, listener: SocketId, token: u64) -> Result<(), Errno> {
-        self.begin(listener, Intake::Accept { again: true }, token)
+        self.begin_to_accept(listener, true, token)
     }
 
     /// Takes one connection.
@@ -208,13 +218,13 @@ impl Sockets {
     /// # Errors
     /// As [`Sockets::accept`].
     pub fn accept_once(&mut self, listener: SocketId, token: u64) -> Result<(), Errno> {
-        self.begin(listener, Intake::Accept { again: false }, token)
+        self.begin_to_accept(listener, false, token)
     }
 
     /// Connects to an address.
     ///
     /// # Errors
-    /// As [`Sockets::accept`]; whether there is a connection, the completion says.
+    /// EBADF, EALREADY, EEXIST, ECHILD as [`Sockets::accept`]; whether there is a connection, the completion says.
     pub fn connect(&mut self, socket: SocketId, address: impl Into<Address>, token: u64) -> Result<(), Errno> {
         self.claim(socket, Intake::Connect, token)?;
         let Address(address) = address.into();
@@ -222,24 +232,29 @@ impl Sockets {
             Driver::Uring(ring) => ring.connect(&mut self.common, socket, address),
             Driver::Epoll(epoll) => epoll.connect(&mut self.common, socket, &address),
         }
+        self.tell_of_news();
         Ok(())
     }
 
     /// Receives whatever comes, until the other side has sent its last or it is stopped: each part, or message, is a
     /// completion. No buffer is used while nothing comes.
     ///
-    /// # Errors
-    /// As [`Sockets::accept`].
-    pub fn receive(&mut self, socket: SocketId, token: u64) -> Result<(), Errno> {
-        self.begin(socket, Intake::Receive { again: true }, token)
-    }
-
-    /// Receives once.
+    /// A message (of a socket for datagrams, or SOCK_SEQPACKET) of up to 64 KiB comes whole. A longer one is lost, which a
+    /// completion with EMSGSIZE tells; then receiving goes on. Buffers for messages have at most half of
+    /// [`socket_memory`](crate::reactor::ReactorBuilder::socket_memory), but 1 MiB in any case.
     ///
     /// # Errors
-    /// As [`Sockets::accept`].
+    /// EBADF, EALREADY, EEXIST, ECHILD as [`Sockets::accept`]; ENOMEM of the first receive of messages, with io_uring.
+    pub fn receive(&mut self, socket: SocketId, token: u64) -> Result<(), Errno> {
+        self.begin_to_receive(socket, true, token)
+    }
+
+    /// Receives once, a message as [`Sockets::receive`] says.
+    ///
+    /// # Errors
+    /// As [`Sockets::receive`].
     pub fn receive_once(&mut self, socket: SocketId, token: u64) -> Result<(), Errno> {
-        self.begin(socket, Intake::Receive { again: false }, token)
+        self.begin_to_receive(socket, false, token)
     }
 
     /// Sends all of the bytes, after those of earlier sends of the same socket. A send has one completion, which gives the
@@ -265,6 +280,7 @@ impl Sockets {
             Driver::Uring(ring) => ring.send(&mut self.common, socket, sending),
             Driver::Epoll(epoll) => epoll.send(&mut self.common, socket, sending),
         }
+        self.tell_of_news();
         Ok(())
     }
 
@@ -301,6 +317,7 @@ impl Sockets {
             Driver::Uring(ring) => ring.stop(&mut self.common, socket),
             Driver::Epoll(epoll) => epoll.stop(&mut self.common, socket),
         }
+        self.tell_of_news();
         Ok(())
     }
 
@@ -315,13 +332,15 @@ impl Sockets {
             Driver::Uring(ring) => ring.close(&mut self.common, socket),
             Driver::Epoll(epoll) => epoll.close(&mut self.common, socket),
         }
+        self.tell_of_news();
         Ok(())
     }
 
-    /// The next completion. `None`: there is none in this turn, or there were many; wait for more.
+    /// The next completion. `None`: there is none in this turn, or there were many; wait for more. In the child of a fork
+    /// there never is one.
     #[inline]
     pub fn take(&mut self) -> Option<SocketCompletion> {
-        if self.left == 0 {
+        if self.left == 0 || self.is_inherited() {
             return None;
         }
         if self.common.done.is_empty()
@@ -339,6 +358,22 @@ impl Sockets {
         self.common.table.named(socket).ok_or(Errno::BADF)
     }
 
+    fn begin_to_accept(&mut self, listener: SocketId, again: bool, token: u64) -> Result<(), Errno> {
+        // The kernel says so, too, but only once there is something, on the epoll driver.
+        if !self.slot(listener)?.kind.has_connections() {
+            return Err(Errno(libc::EOPNOTSUPP));
+        }
+        self.begin(listener, Intake::Accept { again }, token)
+    }
+
+    fn begin_to_receive(&mut self, socket: SocketId, again: bool, token: u64) -> Result<(), Errno> {
+        let content = Content::of(self.slot(socket)?.kind);
+        if let Driver::Uring(ring) = &mut self.driver {
+            ring.use_buffers(content)?;
+        }
+        self.begin(socket, Intake::Receive { again }, token)
+    }
+
     /// An intake, which begins.
     fn begin(&mut self, socket: SocketId, intake: Intake, token: u64) -> Result<(), Errno> {
         self.claim(socket, intake, token)?;
@@ -346,6 +381,7 @@ impl Sockets {
             Driver::Uring(ring) => ring.start(&mut self.common, socket),
             Driver::Epoll(epoll) => epoll.start(&mut self.common, socket),
         }
+        self.tell_of_news();
         Ok(())
     }
 
@@ -366,17 +402,23 @@ impl Sockets {
     #[inline]
     pub fn check_owner(&self) -> Result<(), Errno> {
         match &self.driver {
-            _ if self.generation != fork::generation() => Err(Errno(libc::ECHILD)),
+            _ if self.is_inherited() => Err(Errno(libc::ECHILD)),
             Driver::Uring(ring) if !ring.is_ours() => Err(Errno(libc::EEXIST)),
             _ => Ok(()),
         }
+    }
+
+    /// Whether this is the child of a fork.
+    #[inline]
+    fn is_inherited(&self) -> bool {
+        self.generation != fork::generation()
     }
 }
 
 impl Drop for Sockets {
     fn drop(&mut self) {
         // In the child of a fork the kernel works on the parent's memory only.
-        if self.generation != fork::generation() {
+        if self.is_inherited() {
             return;
         }
         if let Driver::Uring(ring) = &mut self.driver

@@ -1,15 +1,16 @@
-//! The buffers that sockets receive into: few, so that they stay in the processor's cache, and none for who is idle.
+//! Buffers that sockets receive into: few, so that they stay in the processor's cache, and none for who is idle.
 //!
 //! Measured: 256 buffers of 4 KiB cost 10 to 20 % less a request than 4096, and buffers smaller than the messages seven
-//! times as much. So there are as many as are in use at a time, and their size follows what comes.
+//! times as much. So there are as many as are in use at a time, and their size follows what comes, unless these are messages
+//! (`supply.rs`).
 
 use super::loan::{Lender, Loan, Loans, Received};
 use crate::face::Buffer;
 use eventpoll::Waker;
 
 /// Bytes of a buffer.
-const SMALLEST: usize = 4 << 10;
-const LARGEST: usize = 64 << 10;
+pub(super) const SMALLEST: usize = 4 << 10;
+pub(super) const LARGEST: usize = 64 << 10;
 /// So many of [`SHORT_WINDOW`] receives that fill their buffers make these larger.
 const FULL_ONES: u32 = 4;
 const SHORT_WINDOW: u32 = 16;
@@ -18,7 +19,7 @@ const LONG_WINDOW: u32 = 1024;
 /// Whatever the limit of memory, so many buffers there may be.
 const LEAST_COUNT: usize = 16;
 
-/// The buffers of one reactor's sockets.
+/// Buffers of one reactor's sockets.
 #[derive(Debug)]
 pub(super) struct Pool {
     /// The last used is the first to be used again.
@@ -29,6 +30,8 @@ pub(super) struct Pool {
     /// How many there are, lent ones included.
     count: usize,
     /// How many bytes all may have.
+    most: usize,
+    /// How many bytes these and those of the other pool may have.
     memory: usize,
     seen: u32,
     full: u32,
@@ -36,17 +39,17 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// The waker ends the wait of whoever found no buffer.
-    pub(super) fn new(memory: usize, waker: Waker) -> Pool {
+    /// Of buffers that have this size at first. The waker ends the wait of whoever found no buffer.
+    pub(super) fn new(size: usize, most: usize, memory: usize, waker: Waker) -> Pool {
         let lender = Lender::new(waker);
-        Pool { free: Loans::default(), lender, size: SMALLEST, count: 0, memory, seen: 0, full: 0, longest: 0 }
+        Pool { free: Loans::default(), lender, size, count: 0, most, memory, seen: 0, full: 0, longest: 0 }
     }
 
     /// An empty buffer for whoever waits for one; `None` while the limit's worth of them is lent: then the next that is given
     /// back ends the reactor's sleep.
-    pub(super) fn take(&mut self) -> Option<Box<Loan>> {
+    pub(super) fn take(&mut self, other: &Pool) -> Option<Box<Loan>> {
         loop {
-            let loan = self.take_if_any();
+            let loan = self.take_if_any(other);
             if loan.is_some() || self.lender.awaits() {
                 return loan;
             }
@@ -55,10 +58,10 @@ impl Pool {
 
     /// The same for nobody in particular: nobody is told.
     #[inline]
-    pub(super) fn take_if_any(&mut self) -> Option<Box<Loan>> {
+    pub(super) fn take_if_any(&mut self, other: &Pool) -> Option<Box<Loan>> {
         self.take_free().or_else(|| {
             self.free = self.lender.collect();
-            self.take_free().or_else(|| self.make())
+            self.take_free().or_else(|| self.make(other))
         })
     }
 
@@ -75,8 +78,9 @@ impl Pool {
     }
 
     #[cold]
-    fn make(&mut self) -> Option<Box<Loan>> {
-        if self.count >= (self.memory / self.size).max(LEAST_COUNT) {
+    fn make(&mut self, other: &Pool) -> Option<Box<Loan>> {
+        let room = self.most.min(self.memory.saturating_sub(other.count * other.size));
+        if self.count >= (room / self.size).max(LEAST_COUNT) {
             return None;
         }
         self.count += 1;
@@ -93,6 +97,12 @@ impl Pool {
     #[inline]
     pub(super) fn lend(&mut self, loan: Box<Loan>) -> Received {
         self.learn(loan.buffer.len(), loan.buffer.capacity());
+        Received::new(loan)
+    }
+
+    /// The same, but their size stays.
+    #[inline]
+    pub(super) fn lend_message(loan: Box<Loan>) -> Received {
         Received::new(loan)
     }
 

@@ -4,12 +4,15 @@
 //! made when its completion is taken, into the buffer that was used last, and stops at a short one: the next edge tells of
 //! more. A send is made in the call itself.
 
-use super::common::{Common, is_of_one_connection};
+use super::common::{Common, TOO_LONG, is_of_one_connection};
 use super::completion::SocketOutcome;
 use super::id::{GENERATION_BITS, Intake, SocketId};
+use super::loan::Received;
 use super::outgoing::Sending;
+use super::pool::Pool;
+use super::supply::Content;
 use crate::errno::Errno;
-use crate::sys::socket::{self, SocketKind};
+use crate::sys::socket;
 use crate::sys::{Control, Epoll};
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
@@ -59,7 +62,7 @@ impl Readiness {
 
     /// Something may be taken.
     pub(super) fn has_news(&mut self, common: &mut Common) -> bool {
-        self.feed(common);
+        Content::ALL.into_iter().for_each(|content| self.feed(common, content));
         !self.ready.is_empty()
     }
 
@@ -81,15 +84,15 @@ impl Readiness {
     }
 
     /// Buffers have come back, perhaps: those that wait for one try again.
-    fn feed(&mut self, common: &mut Common) {
-        while !common.starved.is_empty() {
-            let Some(loan) = common.pool.take() else { return };
-            common.pool.give(loan);
-            let Some(id) = common.next_starved() else { return };
+    fn feed(&mut self, common: &mut Common, content: Content) {
+        while !common.supplies.of(content).starved.is_empty() {
+            let Some(loan) = common.supplies.take(content) else { return };
+            common.supplies.of(content).pool.give(loan);
+            let Some(id) = common.next_starved(content) else { return };
             self.enlist(common, id);
             // One buffer is known to be there: the others may be tried as well, and wait again if there are no more. Not all
             // of a crowd for each buffer; but never none.
-            if common.starved.len() > MOST && !self.ready.is_empty() {
+            if common.supplies.of(content).starved.len() > MOST && !self.ready.is_empty() {
                 return;
             }
         }
@@ -216,7 +219,10 @@ impl Readiness {
             slot.is_armed = false;
             match slot.intake {
                 Intake::Accept { .. } => self.accept(common, id),
-                Intake::Receive { .. } => self.receive(common, id),
+                Intake::Receive { .. } => match Content::of(slot.kind) {
+                    Content::Bytes => self.receive(common, id),
+                    Content::Messages => self.receive_message(common, id),
+                },
                 Intake::Nothing | Intake::Connect => {}
             }
         }
@@ -243,32 +249,63 @@ impl Readiness {
         self.enlist(common, id);
     }
 
+    /// Of a stream.
     fn receive(&mut self, common: &mut Common, id: SocketId) {
-        let Some(mut loan) = common.pool.take() else { return common.starve(id) };
+        let Some(mut loan) = common.supplies.take(Content::Bytes) else { return common.starve(id) };
         let Some(slot) = common.table.at(id) else { return };
         let (Some(fd), room) = (&slot.fd, loan.buffer.capacity()) else { return };
         // SAFETY: the buffer is ours alone, and has so much room.
         match unsafe { socket::receive(fd.as_raw_fd(), loan.buffer.address(), room) } {
-            Ok(0) if slot.kind != SocketKind::Datagrams => {
-                common.pool.give(loan);
+            Ok(0) => {
+                common.supplies.bytes.pool.give(loan);
                 return common.bring_end(id);
             }
             Ok(count) => {
-                // After a short receive of a stream, more is another edge; but not the end.
-                slot.is_readable = count == room || slot.kind != SocketKind::Stream;
+                // After a short receive, more is another edge; but not the end.
+                slot.is_readable = count == room;
                 // SAFETY: the kernel has written so many bytes.
                 unsafe { loan.buffer.set_length(count) };
-                let received = common.pool.lend(loan);
+                let received = common.supplies.bytes.pool.lend(loan);
                 common.bring(id, SocketOutcome::Received(Ok(received)), false);
             }
             Err(errno) => {
-                common.pool.give(loan);
+                common.supplies.bytes.pool.give(loan);
                 match errno {
                     Errno::AGAIN => return common.quiet(id),
                     Errno::INTR => {}
                     errno => return common.end_intake(id, errno),
                 }
             }
+        }
+        self.enlist(common, id);
+    }
+
+    fn receive_message(&mut self, common: &mut Common, id: SocketId) {
+        let Some(mut loan) = common.supplies.take(Content::Messages) else { return common.starve(id) };
+        let Some(slot) = common.table.at(id) else { return };
+        let (Some(fd), room) = (&slot.fd, loan.buffer.capacity()) else { return };
+        // SAFETY: the buffer is ours alone, and has so much room.
+        let outcome = match unsafe { socket::receive_message(fd.as_raw_fd(), loan.buffer.address(), room) } {
+            Ok(length @ 1..) if length <= room => {
+                // SAFETY: the kernel has written so many bytes.
+                unsafe { loan.buffer.set_length(length) };
+                Ok(Ok(Pool::lend_message(loan)))
+            }
+            other => {
+                common.supplies.messages.pool.give(loan);
+                match other {
+                    Ok(0) if slot.kind.has_connections() => return common.bring_end(id),
+                    Ok(0) => Ok(Ok(Received::nothing())),
+                    Ok(_) => Ok(Err(TOO_LONG)),
+                    Err(errno) => Err(errno),
+                }
+            }
+        };
+        match outcome {
+            Ok(received) => _ = common.bring(id, SocketOutcome::Received(received), false),
+            Err(Errno::AGAIN) => return common.quiet(id),
+            Err(Errno::INTR) => {}
+            Err(errno) => return common.end_intake(id, errno),
         }
         self.enlist(common, id);
     }

@@ -123,6 +123,19 @@ pub(crate) unsafe fn receive(fd: RawFd, address: usize, length: usize) -> Result
     unsafe { raw_syscall(libc::SYS_recvfrom, [fd as usize, address, length, libc::MSG_DONTWAIT as usize, 0, 0]) }
 }
 
+/// Receives a message. How many bytes it has, which may be more than there is room for: the rest is lost then.
+///
+/// # Errors
+/// As [`receive`].
+///
+/// # Safety
+/// As [`receive`].
+pub(crate) unsafe fn receive_message(fd: RawFd, address: usize, length: usize) -> Result<usize, Errno> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
+    // SAFETY: by the contract of this function; no address is asked for.
+    unsafe { raw_syscall(libc::SYS_recvfrom, [fd as usize, address, length, flags as usize, 0, 0]) }
+}
+
 /// # Errors
 /// Those of `send(2)`: EAGAIN if there is no room. There is no SIGPIPE.
 #[inline]
@@ -155,12 +168,22 @@ pub(crate) enum SocketKind {
     Datagrams,
 }
 
+impl SocketKind {
+    /// Whether there are connections: it may be a listener's, and a receive of no bytes is the end of one.
+    pub(crate) fn has_connections(self) -> bool {
+        self != SocketKind::Datagrams
+    }
+}
+
+/// Messages of a connection, too. The libc crate has it for some C libraries only.
+const SOCK_DCCP: libc::c_int = 6;
+
 /// # Errors
 /// ENOTSOCK, EBADF.
 pub(crate) fn kind(fd: RawFd) -> Result<SocketKind, Errno> {
     Ok(match option(fd, libc::SO_TYPE)? {
         libc::SOCK_STREAM => SocketKind::Stream,
-        libc::SOCK_SEQPACKET => SocketKind::Sequence,
+        libc::SOCK_SEQPACKET | SOCK_DCCP => SocketKind::Sequence,
         _ => SocketKind::Datagrams,
     })
 }

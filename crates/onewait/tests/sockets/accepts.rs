@@ -1,11 +1,15 @@
 //! Connections that come.
 
+use crate::common::{in_child, seccomp};
 use crate::{Loop, client, error, read};
-use onewait::Errno;
+use onewait::reactor::Reactor;
 use onewait::sockets::SocketOutcome;
+use onewait::{Choice, DriverKind, Errno};
 use std::collections::HashSet;
 use std::io::Write;
-use std::os::fd::AsRawFd;
+use std::net::UdpSocket;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::net::{UnixDatagram, UnixStream};
 
 #[test]
 fn each_connection_is_a_completion_and_a_socket() {
@@ -93,6 +97,77 @@ fn accepting_by_what_does_not_listen_fails() {
     assert_eq!((error(&done), done.is_last), (Some(Errno::INVAL), true));
     all.sockets().receive(socket, 2).unwrap();
     assert_eq!(&all.received().1[..], b"x");
+}
+
+#[test]
+fn what_has_no_connections_is_refused() {
+    let mut all = Loop::new();
+    let refused = Err(Errno(libc::EOPNOTSUPP));
+    let (ours, theirs) = UnixDatagram::pair().unwrap();
+    for socket in [OwnedFd::from(ours), UdpSocket::bind("127.0.0.1:0").unwrap().into()] {
+        let socket = all.sockets().attach(socket).unwrap();
+        assert_eq!(all.sockets().accept(socket, 1), refused);
+        assert_eq!(all.sockets().accept_once(socket, 1), refused);
+        // It goes on as before, also while it is at something else.
+        all.sockets().receive(socket, 2).unwrap();
+        assert_eq!(all.sockets().accept(socket, 1), refused);
+        assert!(all.is_quiet());
+    }
+    theirs.send(b"x").unwrap();
+    assert_eq!(&all.received().1[..], b"x");
+}
+
+/// A family whose sockets cannot accept, of a kind that can, is hard to come by.
+#[test]
+fn accepting_ends_where_the_kernel_has_no_connections() {
+    in_child("accepts::accepting_ends_where_the_kernel_has_no_connections", &[], || {
+        seccomp::install(
+            libc::SECCOMP_RET_ALLOW,
+            &[(libc::SYS_accept4, libc::SECCOMP_RET_ERRNO | libc::EOPNOTSUPP as u32)],
+        );
+        let mut all = Loop::of(Reactor::builder().driver(Choice::Strict(DriverKind::Epoll)));
+        let (listener, port) = all.listener();
+        all.sockets().accept(listener, 1).unwrap();
+        let _client = client(port);
+        // If it is tried again and again, a wait reports it each time.
+        let done = (0..100).find_map(|_| {
+            all.await_news();
+            all.sockets().take()
+        });
+        let done = done.expect("it ends");
+        assert_eq!((done.token, error(&done), done.is_last), (1, Some(Errno(libc::EOPNOTSUPP)), true));
+    });
+}
+
+#[test]
+fn connections_with_messages_are_accepted() {
+    let name = format!("\0onewait-accepts-{}", std::process::id());
+    let flags = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
+    // SAFETY: no pointers.
+    let made = [(); 2].map(|()| unsafe { libc::socket(libc::AF_UNIX, flags, 0) });
+    assert!(made.iter().all(|fd| *fd >= 0));
+    // SAFETY: just made, owned by nobody else.
+    let [listener, theirs] = made.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
+    let mut address = libc::sockaddr_un { sun_family: libc::AF_UNIX as u16, sun_path: [0; 108] };
+    address.sun_path.iter_mut().zip(name.bytes()).for_each(|(place, byte)| *place = byte as libc::c_char);
+    let length = (std::mem::offset_of!(libc::sockaddr_un, sun_path) + name.len()) as u32;
+    // SAFETY: the address is valid for its length.
+    unsafe {
+        assert_eq!(libc::bind(listener.as_raw_fd(), (&raw const address).cast(), length), 0);
+        assert_eq!(libc::listen(listener.as_raw_fd(), 1), 0);
+        assert_eq!(libc::connect(theirs.as_raw_fd(), (&raw const address).cast(), length), 0);
+    }
+    let mut all = Loop::new();
+    let listener = all.sockets().attach(listener).unwrap();
+    all.sockets().accept(listener, 1).unwrap();
+    let socket = all.accepted();
+    all.sockets().receive(socket, 2).unwrap();
+    let mut theirs = UnixStream::from(theirs);
+    for message in [&b"one"[..], b"three"] {
+        theirs.write_all(message).unwrap();
+    }
+    assert_eq!(&all.received().1[..], b"one");
+    assert_eq!(&all.received().1[..], b"three");
 }
 
 #[test]

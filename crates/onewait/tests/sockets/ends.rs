@@ -277,6 +277,9 @@ fn the_sockets_are_the_parents() {
     let mut all = Loop::new();
     let (socket, mut theirs) = all.pair();
     all.sockets().receive(socket, 1).unwrap();
+    // The child must not take what comes: with epoll it is read when it is taken.
+    theirs.write_all(b"early").unwrap();
+    all.await_news();
     // SAFETY: the child makes system calls and allocates, which the C library allows; it ends by `_exit`.
     let child = unsafe { libc::fork() };
     assert!(child >= 0);
@@ -284,7 +287,8 @@ fn the_sockets_are_the_parents() {
         let refused = Errno(libc::ECHILD);
         let sockets = all.sockets();
         let code = i32::from(
-            sockets.receive(socket, 2) != Err(refused)
+            sockets.take().is_some()
+                || sockets.receive(socket, 2) != Err(refused)
                 || sockets.send(socket, b"x", 2).unwrap_err().errno != refused
                 || sockets.close(socket) != Err(refused)
                 || all.reactor.wait(&mut [Default::default()], crate::NOW).map(drop) != Err(refused),
@@ -297,6 +301,7 @@ fn the_sockets_are_the_parents() {
     // SAFETY: the status is valid for writing.
     assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
     assert_eq!(status, 0);
+    assert_eq!(&all.received().1[..], b"early");
     theirs.write_all(b"still here").unwrap();
     assert_eq!(&all.received().1[..], b"still here");
 }
@@ -331,6 +336,19 @@ fn another_thread_is_told_that_a_ring_is_not_its_own() {
     .join()
     .unwrap();
     let _ = theirs.as_raw_fd();
+}
+
+#[test]
+fn the_end_of_a_reactor_that_another_thread_drops_is_seen_when_its_own_has_ended() {
+    let owner = thread::spawn(|| {
+        let mut all = Loop::new();
+        let (socket, theirs) = all.pair();
+        all.sockets().receive(socket, 1).unwrap();
+        all.reactor.wait(&mut [Default::default()], crate::NOW).unwrap();
+        thread::spawn(move || drop(all)).join().unwrap();
+        theirs
+    });
+    assert_eq!(owner.join().unwrap().read(&mut [0]).unwrap(), 0);
 }
 
 #[test]

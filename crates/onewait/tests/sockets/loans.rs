@@ -8,7 +8,6 @@ use onewait::sockets::{Received, SocketOutcome};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::HashMap;
 use std::io::Write;
-use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Barrier};
@@ -168,12 +167,6 @@ fn drain(all: &mut Loop) -> Vec<Received> {
 #[test]
 fn another_loop_that_polls_the_reactor_hears_of_buffers_that_come_back() {
     let mut all = Loop::of(Reactor::builder().embeddable().socket_memory(0));
-    let is_readable = |all: &Loop, timeout: i32| {
-        let fd = all.reactor.descriptor().unwrap().as_raw_fd();
-        let mut entry = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-        // SAFETY: one entry, valid for the call.
-        unsafe { libc::poll(&raw mut entry, 1, timeout) == 1 }
-    };
     let pairs: Vec<_> = (0..LEAST + 2).map(|_| all.pair()).collect();
     let (last, others) = (&pairs[LEAST..], &pairs[..LEAST]);
     others.iter().for_each(|(socket, _)| all.sockets().receive(*socket, 0).unwrap());
@@ -181,7 +174,7 @@ fn another_loop_that_polls_the_reactor_hears_of_buffers_that_come_back() {
         others.iter().for_each(|(_, theirs)| { theirs }.write_all(b"x").unwrap());
         let mut kept = Vec::new();
         while kept.len() < LEAST {
-            assert!(is_readable(&all, 60_000));
+            assert!(all.is_readable(60_000));
             kept.extend(drain(&mut all));
         }
         // What comes before it is received, and after.
@@ -194,13 +187,13 @@ fn another_loop_that_polls_the_reactor_hears_of_buffers_that_come_back() {
                 { theirs }.write_all(b"y").unwrap();
             }
         }
-        while is_readable(&all, 5) {
+        while all.is_readable(5) {
             assert!(drain(&mut all).is_empty());
         }
         let other = thread::spawn(move || drop(kept));
         let mut parts = Vec::new();
         while parts.len() < last.len() {
-            assert!(is_readable(&all, 60_000), "round {round}");
+            assert!(all.is_readable(60_000), "round {round}");
             parts.extend(drain(&mut all));
         }
         assert!(parts.iter().all(|part| part[..] == *b"y"));

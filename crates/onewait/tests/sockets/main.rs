@@ -6,9 +6,11 @@ mod common;
 mod accepts;
 mod connects;
 mod dispatcher;
+mod embedded;
 mod ends;
 mod limits;
 mod loans;
+mod messages;
 mod play;
 mod receives;
 mod sends;
@@ -21,6 +23,7 @@ use onewait::reactor::{Reactor, ReactorBuilder, Ready};
 use onewait::sockets::{Outgoing, Received, SocketCompletion, SocketId, SocketOutcome, Sockets};
 use std::io::Read;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -76,6 +79,14 @@ impl Loop {
         while self.reactor.wait(&mut self.events, PATIENCE).expect("a wait works").is_empty() {
             assert!(Some(began.elapsed()) < PATIENCE, "nothing completes");
         }
+    }
+
+    /// Whether another loop, which polls this one, finds it ready within so many milliseconds.
+    pub(crate) fn is_readable(&self, timeout: i32) -> bool {
+        let fd = self.reactor.descriptor().expect("it is embeddable").as_raw_fd();
+        let mut entry = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+        // SAFETY: one entry, valid for the call.
+        unsafe { libc::poll(&raw mut entry, 1, timeout) == 1 }
     }
 
     /// There is no completion within this time.

@@ -1,13 +1,12 @@
 //! One wait for sockets and all else.
 
 use crate::common::{PATIENCE, in_child, seccomp};
-use crate::{Loop, NOW, error, read};
+use crate::{Loop, NOW, read};
 use eventpoll::sources::{Sender, unbounded};
 use onewait::reactor::{Events, Interest, Reactor, Ready, Registry};
 use onewait::sockets::SocketOutcome;
 use onewait::{Choice, DriverKind, Errno};
 use std::io::{Read, Write};
-use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -218,50 +217,6 @@ fn sources_do_not_keep_sockets_waiting(add: fn(&Registry, &Sender<u8>, u64) -> R
 }
 
 #[test]
-fn another_loop_that_polls_the_reactor_hears_of_its_sockets() {
-    let mut all = Loop::of(Reactor::builder().embeddable());
-    let (socket, mut theirs) = all.pair();
-    let is_readable = |all: &Loop, timeout: i32| {
-        let fd = all.reactor.descriptor().unwrap().as_raw_fd();
-        let mut entry = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-        // SAFETY: one entry, valid for the call.
-        let count = unsafe { libc::poll(&raw mut entry, 1, timeout) };
-        count == 1
-    };
-    let drain = |all: &mut Loop| {
-        let mut parts = Vec::new();
-        while !waited(&mut all.reactor, NOW).is_empty() {
-            while let Some(done) = all.sockets().take() {
-                assert_eq!(error(&done), None);
-                parts.push(done.token);
-            }
-        }
-        parts
-    };
-    // It never waits: whatever is asked for is on its way at once.
-    all.sockets().receive(socket, 1).unwrap();
-    drain(&mut all);
-    for _ in 0..3 {
-        assert!(!is_readable(&all, 20));
-        theirs.write_all(b"x").unwrap();
-        assert!(is_readable(&all, 60_000));
-        assert_eq!(drain(&mut all), [1]);
-        all.sockets().send(socket, b"y", 2).unwrap();
-        assert_eq!(read(&theirs, 1), b"y");
-        assert!(is_readable(&all, 60_000));
-        assert_eq!(drain(&mut all), [2]);
-    }
-    // A sleep hears of them, too.
-    let late = thread::spawn(move || {
-        thread::sleep(SOON);
-        theirs.write_all(b"x").unwrap();
-        theirs
-    });
-    assert_eq!(&all.received().1[..], b"x");
-    late.join().unwrap();
-}
-
-#[test]
 fn a_signal_ends_the_sleep_with_eintr() {
     extern "C" fn nothing(_: libc::c_int) {}
     let mut all = Loop::new();
@@ -298,46 +253,4 @@ fn where_io_uring_is_refused_the_other_driver_does_the_same() {
         let mut strict = Reactor::builder().driver(Choice::Strict(DriverKind::Uring)).build().unwrap();
         assert_eq!(strict.sockets().map(drop), Err(Errno(libc::EPERM)));
     });
-}
-
-#[test]
-fn whoever_polls_the_reactor_hears_of_what_comes_while_it_looks() {
-    const ROUNDS: u32 = 20_000;
-    let mut all = Loop::of(Reactor::builder().embeddable());
-    let (socket, mut theirs) = all.pair();
-    all.sockets().receive(socket, 1).unwrap();
-    let peer = thread::spawn(move || {
-        let mut random = fastrand::Rng::with_seed(5);
-        theirs.set_nonblocking(true).unwrap();
-        let end = Instant::now() + PATIENCE.unwrap();
-        for _ in 0..ROUNDS {
-            theirs.write_all(b"x").unwrap();
-            // Awake, so that the next comes while the loop looks for more.
-            while theirs.read(&mut [0]).is_err() && Instant::now() < end {}
-            for _ in 0..random.u32(0..200) {
-                std::hint::spin_loop();
-            }
-        }
-    });
-    let mut echoed = 0;
-    while echoed < ROUNDS {
-        let fd = all.reactor.descriptor().unwrap().as_raw_fd();
-        let mut entry = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-        // SAFETY: one entry, valid for the call.
-        assert_eq!(unsafe { libc::poll(&raw mut entry, 1, 20_000) }, 1, "it is told, after {echoed}");
-        waited(&mut all.reactor, NOW);
-        while let Some(done) = all.sockets().take() {
-            match done.outcome {
-                SocketOutcome::Received(bytes) => {
-                    let bytes = bytes.unwrap();
-                    if !bytes.is_empty() {
-                        all.sockets().send(done.socket, bytes, 2).unwrap();
-                        echoed += 1;
-                    }
-                }
-                other => assert!(matches!(other, SocketOutcome::Sent(Ok(()), _)), "{other:?}"),
-            }
-        }
-    }
-    peer.join().unwrap();
 }

@@ -29,10 +29,19 @@ impl Staged {
 
     /// Receives into a buffer that the kernel takes from the group, once or whenever something comes.
     pub(crate) fn receive(fd: RawFd, again: bool, group: u16, user_data: u64) -> Staged {
+        Staged::receive_with(fd, again, 0, group, user_data)
+    }
+
+    /// The same for messages: the result is how many bytes one has, which may be more than there is room for.
+    pub(crate) fn receive_message(fd: RawFd, again: bool, group: u16, user_data: u64) -> Staged {
+        Staged::receive_with(fd, again, libc::MSG_TRUNC, group, user_data)
+    }
+
+    fn receive_with(fd: RawFd, again: bool, flags: i32, group: u16, user_data: u64) -> Staged {
         let entry = if again {
-            opcode::RecvMulti::new(Fd(fd), group).build()
+            opcode::RecvMulti::new(Fd(fd), group).flags(flags).build()
         } else {
-            let entry = opcode::Recv::new(Fd(fd), std::ptr::null_mut(), 0).buf_group(group).build();
+            let entry = opcode::Recv::new(Fd(fd), std::ptr::null_mut(), 0).flags(flags).buf_group(group).build();
             entry.flags(Flags::BUFFER_SELECT)
         };
         Staged(entry.user_data(user_data))

@@ -2,8 +2,10 @@
 
 use super::{Errno, Events, Reactor, ReactorBuilder, Ready, Registry};
 use crate::driver::Choice;
+use crate::reactor::doorbell::Doorbell;
 use crate::sockets::{Setting, Slept, Sockets};
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 impl Reactor {
@@ -88,13 +90,14 @@ fn make(how: ReactorBuilder, registry: &Registry) -> Result<Sockets, Errno> {
         None => Choice::from_environment().map_err(|_| Errno::INVAL)?,
     };
     let (descriptors, waker) = (&registry.shared.descriptors, registry.waker());
-    let doorbell = descriptors.doorbell().number();
-    let mut sockets = Sockets::new(Setting { choice, memory: how.socket_memory, waker, doorbell })?;
+    let doorbell = descriptors.doorbell();
+    let setting = Setting { choice, memory: how.socket_memory, waker, doorbell: doorbell.number() };
+    let mut sockets = Sockets::new(setting)?;
     if let Some(epoll) = sockets.watched_by_others() {
         descriptors.add_place(epoll.as_raw_fd())?;
     }
     if how.embeddable {
-        sockets.tell(doorbell)?;
+        sockets.tell(Arc::<Doorbell>::clone(doorbell), doorbell.number())?;
     }
     Ok(sockets)
 }

@@ -1,5 +1,6 @@
 //! The end of sockets in a ring, and of all of them: what the kernel is at has to end first.
 
+use super::group::Group;
 use super::{INTAKE, KIND_SHIFT, NOTHING, RingSockets, SEND, id_of, user_data};
 use crate::driver::uring::Stay;
 use crate::driver::uring::sockets::Staged;
@@ -63,9 +64,9 @@ impl RingSockets {
 
     /// The kernel goes on with what it has: that memory is never freed.
     pub(in crate::sockets) fn leak(&mut self) {
-        std::mem::forget(std::mem::take(&mut self.given));
         std::mem::forget(std::mem::take(&mut self.addresses));
-        self.buffers.leak();
+        self.bytes.leak();
+        self.messages.iter_mut().for_each(Group::leak);
         self.ring.leak();
     }
 }

@@ -1,15 +1,17 @@
 //! What comes to sockets in a ring: connections, and what is received.
 
-use super::ENTRIES;
-use super::{GROUP, INTAKE, KIND_SHIFT, NOTHING, RingSockets, user_data};
+use super::group::{self, Group};
+use super::{INTAKE, KIND_SHIFT, NOTHING, RingSockets, user_data};
 use crate::driver::uring::Completion;
 use crate::driver::uring::sockets::Staged;
 use crate::errno::Errno;
 use crate::sockets::Received;
-use crate::sockets::common::{Common, is_of_one_connection};
+use crate::sockets::common::{Common, TOO_LONG, is_of_one_connection};
 use crate::sockets::completion::SocketOutcome;
 use crate::sockets::id::{Intake, SocketId};
 use crate::sockets::loan::Loan;
+use crate::sockets::pool::Pool;
+use crate::sockets::supply::Content;
 use crate::sys::socket::{RawAddress, SocketKind};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
@@ -25,8 +27,11 @@ impl RingSockets {
         let staged = match slot.intake {
             Intake::Accept { again } => Staged::accept(fd, again, user_data),
             Intake::Receive { again } => {
-                self.receives = true;
-                Staged::receive(fd, again, GROUP, user_data)
+                let content = Content::of(slot.kind);
+                match content {
+                    Content::Bytes => Staged::receive(fd, again, group::number(content), user_data),
+                    Content::Messages => Staged::receive_message(fd, again, group::number(content), user_data),
+                }
             }
             Intake::Connect => match self.addresses.get(&id.index) {
                 Some(address) => Staged::connect(fd, address.as_ptr(), address.len(), user_data),
@@ -55,17 +60,19 @@ impl RingSockets {
     }
 
     pub(super) fn brought(&mut self, common: &mut Common, id: SocketId, completion: Completion) {
-        let loan = completion.buffer.and_then(|number| {
-            self.free_numbers.push(number);
-            self.given.get_mut(usize::from(number))?.take()
-        });
+        // It is there as long as the kernel is at it.
         let Some(slot) = common.table.at(id) else { return };
+        let (kind, content) = (slot.kind, Content::of(slot.kind));
+        let loan = completion.buffer.and_then(|number| self.group(content)?.take_back(number));
         if completion.is_last {
             slot.is_armed = false;
         }
         let goes_on = match slot.intake {
             Intake::Accept { .. } => self.accepted(common, id, completion.result),
-            Intake::Receive { .. } => Self::received(common, id, completion.result, loan, &mut self.target),
+            Intake::Receive { .. } => match content {
+                Content::Bytes => self.received(common, id, completion.result, loan),
+                Content::Messages => self.received_message(common, id, completion.result, loan, kind),
+            },
             Intake::Connect => {
                 self.addresses.remove(&id.index);
                 match completion.result {
@@ -116,41 +123,77 @@ impl RingSockets {
         }
     }
 
-    /// Whether it goes on.
-    fn received(common: &mut Common, id: SocketId, result: i32, loan: Option<Box<Loan>>, target: &mut usize) -> bool {
-        let has_end = common.table.at(id).is_some_and(|slot| slot.kind != SocketKind::Datagrams);
+    /// Bytes of a stream. Whether it goes on.
+    #[inline]
+    fn received(&mut self, common: &mut Common, id: SocketId, result: i32, loan: Option<Box<Loan>>) -> bool {
         match (usize::try_from(result), loan) {
-            (Ok(0), loan) if has_end => {
-                if let Some(loan) = loan {
-                    common.pool.give(loan);
-                }
-                common.bring_end(id);
-                false
-            }
-            (Ok(count), Some(mut loan)) => {
+            (Ok(count @ 1..), Some(mut loan)) => {
                 // SAFETY: the kernel has written so many bytes.
                 unsafe { loan.buffer.set_length(count) };
-                let received = common.pool.lend(loan);
+                let received = common.supplies.bytes.pool.lend(loan);
                 common.bring(id, SocketOutcome::Received(Ok(received)), false)
             }
-            // An empty message; the kernel gives no buffer for it.
-            (Ok(_), None) => common.bring(id, SocketOutcome::Received(Ok(Received::nothing())), false),
-            (Err(_), loan) => {
+            (_, loan) => {
                 if let Some(loan) = loan {
-                    common.pool.give(loan);
+                    common.supplies.bytes.pool.give(loan);
                 }
-                match -result {
-                    libc::ENOBUFS => {
-                        *target = (*target * 2).min(usize::from(ENTRIES));
-                        common.starve(id);
+                match Errno(-result) {
+                    Errno(..=0) => {
+                        common.bring_end(id);
                         false
                     }
-                    libc::EINTR | libc::EAGAIN => true,
-                    errno => {
-                        common.end_intake(id, Errno(errno));
-                        false
-                    }
+                    errno => self.has_failed(common, id, errno, Content::Bytes),
                 }
+            }
+        }
+    }
+
+    /// Whether it goes on.
+    fn received_message(
+        &mut self,
+        common: &mut Common,
+        id: SocketId,
+        result: i32,
+        loan: Option<Box<Loan>>,
+        kind: SocketKind,
+    ) -> bool {
+        let received = match (usize::try_from(result), loan) {
+            (Ok(length @ 1..), Some(mut loan)) if length <= loan.buffer.capacity() => {
+                // SAFETY: the kernel has written so many bytes.
+                unsafe { loan.buffer.set_length(length) };
+                Ok(Pool::lend_message(loan))
+            }
+            // For a message without bytes the kernel may give no buffer.
+            (_, loan) => {
+                if let Some(loan) = loan {
+                    common.supplies.messages.pool.give(loan);
+                }
+                match Errno(-result) {
+                    Errno(0) if kind.has_connections() => {
+                        common.bring_end(id);
+                        return false;
+                    }
+                    Errno(0) => Ok(Received::nothing()),
+                    Errno(..0) => Err(TOO_LONG),
+                    errno => return self.has_failed(common, id, errno, Content::Messages),
+                }
+            }
+        };
+        common.bring(id, SocketOutcome::Received(received), false)
+    }
+
+    /// A receive has. Whether it goes on.
+    fn has_failed(&mut self, common: &mut Common, id: SocketId, errno: Errno, content: Content) -> bool {
+        match errno {
+            Errno(libc::ENOBUFS) => {
+                self.group(content).into_iter().for_each(Group::grow);
+                common.starve(id);
+                false
+            }
+            Errno::INTR | Errno::AGAIN => true,
+            errno => {
+                common.end_intake(id, errno);
+                false
             }
         }
     }

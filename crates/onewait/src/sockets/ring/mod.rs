@@ -11,30 +11,25 @@
 //! closed keeps its descriptor and its sends so long.
 
 mod end;
+mod group;
 mod intake;
 mod sends;
 
 use super::common::Common;
 use super::id::{GENERATION_BITS, SocketId};
-use super::loan::Loan;
+use super::supply::Content;
 use crate::aio::{GUEST, LoopRing};
-use crate::driver::uring::buffers::BufferRing;
 use crate::driver::uring::sockets::Staged;
 use crate::driver::uring::{Entered, Stay};
 use crate::errno::Errno;
 use crate::face::InFlight;
 use crate::sys::ThreadId;
 use crate::sys::socket::RawAddress;
+use group::Group;
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::time::{Duration, Instant};
 
-/// Room in the ring of buffers: a power of two.
-const ENTRIES: u16 = 1024;
-const GROUP: u16 = 0;
-/// The kernel has so many buffers at first, and gets more when they run out. Measured with 32, 64 and 256: an echo costs 0.97,
-/// 1.01 and 0.98 of a bare loop on epoll with 64 connections, and 0.98, 1.02 and 0.92 with a thousand.
-const FIRST_TARGET: usize = 256;
 /// What was not taken keeps the rest in the kernel.
 const MOST_DONE: usize = 4096;
 
@@ -50,13 +45,9 @@ const KIND_SHIFT: u32 = 60;
 pub(super) struct RingSockets {
     /// Dropped before what the kernel may write to.
     ring: LoopRing<InFlight>,
-    buffers: BufferRing,
-    /// The buffers that the kernel has, by number.
-    given: Vec<Option<Box<Loan>>>,
-    free_numbers: Vec<u16>,
-    target: usize,
-    /// Somebody has received: before, the kernel has no buffers.
-    receives: bool,
+    bytes: Group,
+    /// Made when a socket for messages receives.
+    messages: Option<Group>,
     /// Addresses of connections that are being made.
     addresses: HashMap<u32, Box<RawAddress>>,
     /// Operations that have not ended.
@@ -82,14 +73,11 @@ impl RingSockets {
     pub(super) fn new() -> Result<RingSockets, Errno> {
         let ring = LoopRing::new()?;
         // SAFETY: the ring is the first field, and so dropped first.
-        let buffers = unsafe { BufferRing::register(ring.ring(), ENTRIES, GROUP)? };
+        let bytes = unsafe { Group::register(ring.ring(), Content::Bytes)? };
         Ok(RingSockets {
             ring,
-            buffers,
-            given: (0..ENTRIES).map(|_| None).collect(),
-            free_numbers: (0..ENTRIES).rev().collect(),
-            target: FIRST_TARGET,
-            receives: false,
+            bytes,
+            messages: None,
             addresses: HashMap::new(),
             in_flight: 0,
             backlog: VecDeque::new(),
@@ -145,7 +133,7 @@ impl RingSockets {
     /// # Errors
     /// Those of `io_uring_enter(2)` that do not pass: EEXIST on a thread that does not own the ring.
     pub(super) fn turn(&mut self, common: &mut Common) -> Result<(), Errno> {
-        if !common.starved.is_empty() {
+        if common.supplies.is_awaited() {
             self.feed(common);
         }
         if self.is_pending() {
@@ -206,7 +194,7 @@ impl RingSockets {
     /// What it points to is owned by `self` or `common`, by whom it is kept until the completion, or beyond the ring.
     fn stage(&mut self, common: &mut Common, staged: Staged) {
         self.in_flight += 1;
-        // SAFETY: as said above; buffers of the group are in `given`.
+        // SAFETY: as said above; buffers are kept by their group.
         if !self.backlog.is_empty() || !unsafe { self.ring.stage_guest(&staged) } {
             self.backlog.push_back(staged);
         }
@@ -233,34 +221,38 @@ impl RingSockets {
         Ok(())
     }
 
+    /// There are buffers for this from now on.
+    ///
+    /// # Errors
+    /// Of the first call for messages: those of `io_uring_register(2)`, ENOMEM among them.
+    pub(super) fn use_buffers(&mut self, content: Content) -> Result<(), Errno> {
+        if content == Content::Messages && self.messages.is_none() {
+            // SAFETY: the ring is the first field, and so dropped first.
+            self.messages = Some(unsafe { Group::register(self.ring.ring(), content)? });
+        }
+        if let Some(group) = self.group(content) {
+            group.is_used = true;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn group(&mut self, content: Content) -> Option<&mut Group> {
+        match content {
+            Content::Bytes => Some(&mut self.bytes),
+            Content::Messages => self.messages.as_mut(),
+        }
+    }
+
     /// The kernel gets the buffers that it is to have, and those who found none try again.
     fn feed(&mut self, common: &mut Common) {
-        if !self.receives {
-            return;
-        }
-        let has = ENTRIES as usize - self.free_numbers.len();
-        let mut added = 0;
-        while has + added < self.target {
-            let is_awaited = has + added == 0 && !common.starved.is_empty();
-            let loan = if is_awaited { common.pool.take() } else { common.pool.take_if_any() };
-            let Some(loan) = loan else { break };
-            let Some(number) = self.free_numbers.pop() else {
-                common.pool.give(loan);
-                break;
-            };
-            // SAFETY: there are as many numbers as entries. The buffer is kept in `given` until the kernel gives it back.
-            unsafe { self.buffers.add(loan.buffer.address(), loan.buffer.capacity() as u32, number) };
-            self.given[usize::from(number)] = Some(loan);
-            added += 1;
-        }
-        if added > 0 {
-            self.buffers.publish();
-        }
-        if has + added > 0 {
-            // Those that find none again wait behind them.
-            for _ in 0..common.starved.len() {
-                let Some(id) = common.next_starved() else { break };
-                self.start(common, id);
+        for content in Content::ALL {
+            if self.group(content).is_some_and(|group| group.feed(&mut common.supplies)) {
+                // Those that find none again wait behind them.
+                for _ in 0..common.supplies.of(content).starved.len() {
+                    let Some(id) = common.next_starved(content) else { break };
+                    self.start(common, id);
+                }
             }
         }
     }
