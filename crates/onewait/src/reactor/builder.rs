@@ -84,7 +84,8 @@ impl ReactorBuilder {
     }
 
     /// How many bytes the buffers that sockets receive into may have, all together; otherwise 4 MiB. They are made as they
-    /// are needed. While all are with the program, nothing is received.
+    /// are needed. While all are with the program, nothing is received. Buffers for messages (64 KiB each) take at most half
+    /// of it, or 1 MiB if that is more.
     #[must_use]
     pub fn socket_memory(mut self, bytes: usize) -> Self {
         self.socket_memory = bytes;
