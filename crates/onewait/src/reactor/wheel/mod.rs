@@ -326,6 +326,9 @@ impl<T: Copy> Slots<T> {
     }
 }
 
+/// In 64 bits all the way: `as_nanos` has 128.
+#[inline]
 fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+    let seconds = time.as_secs().checked_mul(1_000_000_000);
+    seconds.and_then(|seconds| seconds.checked_add(time.subsec_nanos().into())).unwrap_or(u64::MAX)
 }
