@@ -28,13 +28,11 @@ const SPARE: usize = 16 * CHUNK;
 /// No chunk.
 const NONE: u32 = u32::MAX;
 
-/// A timer as it waits. They are in the order in which they come out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// A timer as it waits. Small, since arming one most often writes where no cache is warm.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     /// In nanoseconds.
     pub(super) deadline: u64,
-    /// Which arming it was. It does not come round: that many take centuries.
-    pub(super) order: u64,
     pub(super) key: TimerKey,
 }
 

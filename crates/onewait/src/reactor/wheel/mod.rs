@@ -7,7 +7,7 @@
 //!              64^n ticks wide            when the wheel reaches it        sorted to the nanosecond
 //! ```
 //!
-//! A timer is two things: a slot (generation and payload), which its key names, and an entry (deadline, order of arming, key),
+//! A timer is two things: a slot (generation, payload, order of arming), which its key names, and an entry (deadline, key),
 //! which waits. To cancel is to end the slot's generation, and touches nothing else: the entry is *dead* then, and whoever
 //! comes by drops it. This is where the speed is. With a million timers every other place that a cancellation had to
 //! change (neighbours in a list) would be a cache miss.
@@ -16,7 +16,7 @@
 //! limited: no call takes long, whatever was armed. While a bucket is being emptied over several calls (`opening`), nothing
 //! comes out.
 //!
-//! Memory: for each timer 8 bytes and the payload, and 24 for the entry, to which dead ones add about a quarter. It is used
+//! Memory: for each timer 16 bytes and the payload, and 16 for the entry, to which dead ones add about a quarter. It is used
 //! again, and not given back: a key has to be found stale for as long as somebody may have it, which takes the generation in
 //! its slot, and a server that had a million timers once has them again.
 
@@ -64,13 +64,29 @@ struct Bound {
     key: Option<TimerKey>,
 }
 
+/// A timer of the tick reached. They are in the order in which they come out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Next {
+    deadline: u64,
+    order: u64,
+    key: TimerKey,
+}
+
+/// What a slot has besides its generation.
+#[derive(Clone, Copy)]
+struct Carried<T> {
+    payload: T,
+    /// Which arming it was. It does not come round: that many take centuries.
+    order: u64,
+}
+
 /// The generation of each slot, and what its timer carries. They are apart, since generations are looked at far more often,
 /// and those of a million timers nearly fit into a cache.
 struct Slots<T> {
     /// Goes up when a timer is armed in the slot and when it ends, so it is odd while there is one. A slot whose
     /// generations are used up is used no more.
     generations: Vec<u32>,
-    payloads: Vec<T>,
+    carried: Vec<Carried<T>>,
     /// There is room for all slots.
     free: Vec<u32>,
 }
@@ -83,7 +99,7 @@ pub(crate) struct Wheel<T> {
     slots: Slots<T>,
     buckets: Buckets,
     /// The entries of the tick reached; all others are later.
-    heap: BinaryHeap<Reverse<Entry>>,
+    heap: BinaryHeap<Reverse<Next>>,
     /// The tick reached: never after that of `now`, and before it only where `expire` has left something to do.
     tick: u64,
     /// The latest time that `expire` was told, in nanoseconds.
@@ -102,7 +118,7 @@ impl<T: Copy> Wheel<T> {
     /// A wheel that is at its epoch, for at most `limit` armed timers.
     pub(crate) fn new(limit: usize) -> Self {
         Self {
-            slots: Slots { generations: Vec::new(), payloads: Vec::new(), free: Vec::new() },
+            slots: Slots { generations: Vec::new(), carried: Vec::new(), free: Vec::new() },
             buckets: Buckets::new(),
             heap: BinaryHeap::new(),
             tick: 0,
@@ -129,16 +145,15 @@ impl<T: Copy> Wheel<T> {
         if self.armed == self.limit {
             return None;
         }
-        let key = self.slots.take(payload)?;
+        let key = self.slots.take(Carried { payload, order: self.order })?;
         self.armed += 1;
         let deadline = nanoseconds(deadline).max(self.now);
-        let entry = Entry { deadline, order: self.order, key };
         self.order += 1;
         // The only timer is the first one.
         if self.armed == 1 || self.bound.is_some_and(|bound| deadline < bound.time) {
             self.bound = Some(Bound { time: deadline, key: Some(key) });
         }
-        self.place(entry);
+        self.place(Entry { deadline, key });
         Some(key)
     }
 
@@ -261,7 +276,8 @@ impl<T: Copy> Wheel<T> {
                     self.heap.reserve_exact(self.heap.len() / 2 + 64);
                 }
             }
-            self.heap.push(Reverse(entry));
+            let order = self.slots.order(entry.key);
+            self.heap.push(Reverse(Next { deadline: entry.deadline, order, key: entry.key }));
         } else {
             self.buckets.push(Bucket::of(tick, self.tick), entry, self.armed, |key| slots.has(key));
         }
@@ -282,7 +298,7 @@ impl<T: Copy> Wheel<T> {
             let Some(few) = self.buckets.few(bucket, |key| self.slots.has(key)) else {
                 return Some(Bound { time: bucket.start(self.tick) << TICK_BITS, key: None });
             };
-            if let Some(first) = few.iter().min() {
+            if let Some(first) = few.iter().min_by_key(|entry| entry.deadline) {
                 return Some(Bound { time: first.deadline, key: Some(first.key) });
             }
         }
@@ -292,19 +308,19 @@ impl<T: Copy> Wheel<T> {
 impl<T: Copy> Slots<T> {
     /// A new generation of a free slot. None if there are as many slots as 32 bits can number.
     #[inline]
-    fn take(&mut self, payload: T) -> Option<TimerKey> {
-        let Some(slot) = self.free.pop() else { return self.grow(payload) };
+    fn take(&mut self, carried: Carried<T>) -> Option<TimerKey> {
+        let Some(slot) = self.free.pop() else { return self.grow(carried) };
         let generation = &mut self.generations[slot as usize];
         *generation += 1;
-        self.payloads[slot as usize] = payload;
+        self.carried[slot as usize] = carried;
         Some(TimerKey { slot, generation: *generation })
     }
 
     #[cold]
-    fn grow(&mut self, payload: T) -> Option<TimerKey> {
+    fn grow(&mut self, carried: Carried<T>) -> Option<TimerKey> {
         let slot = u32::try_from(self.generations.len()).ok()?;
         self.generations.push(1);
-        self.payloads.push(payload);
+        self.carried.push(carried);
         self.free.reserve(self.generations.len());
         Some(TimerKey { slot, generation: 1 })
     }
@@ -317,7 +333,13 @@ impl<T: Copy> Slots<T> {
         if *generation != 0 {
             self.free.push(key.slot);
         }
-        Some(self.payloads[key.slot as usize])
+        Some(self.carried[key.slot as usize].payload)
+    }
+
+    /// Of the slot's latest timer.
+    #[inline]
+    fn order(&self, key: TimerKey) -> u64 {
+        self.carried[key.slot as usize].order
     }
 
     #[inline]
