@@ -187,6 +187,11 @@ impl Direct {
     /// so that its ring has room for the program's events: whoever takes these looks for events, and kicks again for others.
     pub(super) fn kick(&self, ready: &EventFd) {
         let (Some(context), wanted) = (self.existing(), self.wanted.load(Ordering::SeqCst)) else { return };
+        if self.kicks.load(Ordering::SeqCst) != 0 {
+            return;
+        }
+        // Kicks that are counted are made: a handler that came in between would count on them, and sleep for ever.
+        let _masked = MaskedSignals::new();
         if self.kicks.compare_exchange(0, wanted, Ordering::SeqCst, Ordering::SeqCst).is_err() {
             return;
         }

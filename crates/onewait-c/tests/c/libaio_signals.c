@@ -126,3 +126,69 @@ TEST(same, no_call_is_interrupted_by_completions) {
     stop = 1;
     join_thread(thread);
 }
+
+/* A handler comes at any point of a submission that has to wake a thread, and waits for a request of its own. */
+static bool is_cached;
+
+static void read_one(io_context_t ctx, int number) {
+    char memory[BLOCK]; /* less would be copied by the call itself */
+    long long offset = number % 64 * BLOCK;
+    if (!is_cached) SET_UP(posix_fadvise(fd, offset, BLOCK, POSIX_FADV_DONTNEED) == 0);
+    struct iocb cb = read_of(fd, memory, sizeof memory, offset);
+    struct io_event event;
+    CHECK_EQ(submit(ctx, &cb), 1);
+    reap(ctx, 1, &event);
+    CHECK(event.obj == &cb && event.res == sizeof memory);
+    check_pattern(memory, sizeof memory, offset);
+}
+
+static void read_in_handler(int signal) {
+    (void)signal;
+    int before = errno;
+    read_one(handlers_own, handled);
+    handled++;
+    errno = before;
+}
+
+static void submit_and_be_interrupted(void) {
+    fd = pattern_file("data", 64 * BLOCK);
+    SET_UP(fsync(fd) == 0);
+    handlers_own = new_context(8);
+    both = new_context(8);
+    SET_UP(sigaction(SIGUSR1, &(struct sigaction){.sa_handler = read_in_handler}, NULL) == 0);
+    timer_t timer;
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+    SET_UP(timer_create(CLOCK_MONOTONIC, &event, &timer) == 0);
+    unsigned random = 1;
+    int submitted = 0;
+    for (int64_t end = now_ms() + 1500; now_ms() < end; submitted++) {
+        /* Long enough for the engine's threads to fall asleep. */
+        nanosleep(&(struct timespec){0, 60000}, NULL);
+        random = random * 1664525 + 1013904223;
+        /* On this processor, and so to the point: a signal from another one comes some microseconds late. */
+        SET_UP(timer_settime(timer, 0, &(struct itimerspec){.it_value.tv_nsec = 1000 + (random >> 18)}, NULL) == 0);
+        read_one(both, submitted);
+    }
+    SET_UP(timer_delete(timer) == 0);
+    CHECK(handled > 0);
+}
+
+TEST(same, a_handler_that_interrupts_a_submission_waits_for_a_copy) {
+    SET_UP(setenv("ONEWAIT_COPIER", "always", 1) == 0);
+    is_cached = true;
+    submit_and_be_interrupted();
+}
+
+TEST(same, a_handler_that_interrupts_a_submission_waits_for_the_disk) { submit_and_be_interrupted(); }
+
+static void *sleep_on(void *arg) {
+    pause();
+    return arg;
+}
+
+/* Then requests go by a thread of the engine's, also with io_uring. */
+TEST(same, a_handler_that_interrupts_a_submission_waits_for_the_disk_in_a_process_of_threads) {
+    pthread_t thread;
+    start_thread(&thread, sleep_on, NULL);
+    submit_and_be_interrupted();
+}

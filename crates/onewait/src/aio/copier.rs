@@ -19,12 +19,8 @@ use crate::driver::direct;
 use crate::driver::operation::Operation;
 use crate::errno::Errno;
 use crate::sys::{self, Thread};
-use std::hint;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-
-/// How often the copier looks for work before it sleeps: about 20 microseconds, less than waking it takes.
-const PATIENCE: u32 = 1000;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 struct Shared<P: Payload> {
     slots: Arc<Table<P>>,
@@ -32,9 +28,6 @@ struct Shared<P: Payload> {
     split: Arc<CopySplit>,
     /// For what turns out to be no write into the page cache.
     drivers: Arc<Drivers<P>>,
-    /// 1 from before the copier looks into the mailbox for the last time until it wakes; taken back by whoever wakes it.
-    /// Sequentially consistent, with the mailbox's head: one of the two sides sees the other.
-    asleep: AtomicU32,
     is_stopping: AtomicBool,
 }
 
@@ -55,8 +48,7 @@ impl<P: Payload> Copier<P> {
         split: Arc<CopySplit>,
         drivers: Arc<Drivers<P>>,
     ) -> Result<Copier<P>, Errno> {
-        let (asleep, is_stopping) = (AtomicU32::new(0), AtomicBool::new(false));
-        let shared = Arc::new(Shared { slots, busy, split, drivers, asleep, is_stopping });
+        let shared = Arc::new(Shared { slots, busy, split, drivers, is_stopping: AtomicBool::new(false) });
         let theirs = Arc::clone(&shared);
         let thread = sys::spawn(c"onewait-copier", move || theirs.run())?;
         Ok(Copier { shared, thread: Some(thread) })
@@ -65,8 +57,7 @@ impl<P: Payload> Copier<P> {
     /// Hands a slot with a request in it over. Async-signal-safe.
     #[inline]
     pub(super) fn push(&self, key: Key) {
-        self.shared.split.mailbox.push(&self.shared.slots, key);
-        self.shared.wake();
+        self.shared.split.inbox.push(&self.shared.slots, key);
     }
 }
 
@@ -74,7 +65,7 @@ impl<P: Payload> Drop for Copier<P> {
     /// Waits until everything that was handed over is done, or with the driver.
     fn drop(&mut self) {
         self.shared.is_stopping.store(true, Ordering::SeqCst);
-        self.shared.wake();
+        self.shared.split.inbox.wake();
         if let Some(thread) = self.thread.take() {
             thread.join();
         }
@@ -82,45 +73,23 @@ impl<P: Payload> Drop for Copier<P> {
 }
 
 impl<P: Payload> Shared<P> {
-    #[inline]
-    fn wake(&self) {
-        if self.asleep.load(Ordering::SeqCst) != 0 && self.asleep.swap(0, Ordering::SeqCst) != 0 {
-            sys::futex_wake(self.asleep.as_ptr() as usize, 1);
-        }
-    }
-
     fn run(&self) {
         let mut keys = Vec::with_capacity(64);
         loop {
-            // Looked at before the mailbox: nobody submits any more once it is set.
+            // Looked at before the inbox: nobody submits any more once it is set.
             let is_stopping = self.is_stopping.load(Ordering::SeqCst);
-            self.split.mailbox.take_all(&self.slots, &mut keys);
+            self.split.inbox.take_all(&self.slots, &mut keys);
             if keys.is_empty() {
                 if is_stopping {
                     return;
                 }
-                self.rest();
+                self.split.inbox.rest(|| self.is_stopping.load(Ordering::SeqCst));
             }
             for key in keys.drain(..) {
                 self.copy(key);
                 self.split.one_done();
             }
         }
-    }
-
-    /// Until there may be something to do.
-    fn rest(&self) {
-        for _ in 0..PATIENCE {
-            if !self.split.mailbox.is_empty() {
-                return;
-            }
-            hint::spin_loop();
-        }
-        self.asleep.store(1, Ordering::SeqCst);
-        if self.split.mailbox.is_empty() && !self.is_stopping.load(Ordering::SeqCst) {
-            sys::futex_wait(&self.asleep, 1, None);
-        }
-        self.asleep.store(0, Ordering::SeqCst);
     }
 
     fn copy(&self, key: Key) {

@@ -5,7 +5,7 @@
 //! then ([`Trial`]), and what was faster is done.
 
 use super::copy_trial::Trial;
-use super::mailbox::Mailbox;
+use super::inbox::Inbox;
 use crate::sys::{self, Wait};
 use std::hint;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -31,7 +31,7 @@ struct Apart(AtomicU32);
 pub struct CopySplit {
     trial: Trial,
     /// Requests handed to the copier, which also counts them.
-    pub(super) mailbox: Mailbox,
+    pub(super) inbox: Inbox,
     /// Requests that the copier has ended, in the order in which they were handed over; written by the copier. Those who wait
     /// for it sleep here.
     done: Apart,
@@ -42,7 +42,7 @@ pub struct CopySplit {
 impl CopySplit {
     pub(super) fn new() -> CopySplit {
         let (done, sleepers) = (Apart::default(), Apart::default());
-        CopySplit { trial: Trial::new(), mailbox: Mailbox::new(), done, sleepers }
+        CopySplit { trial: Trial::new(), inbox: Inbox::new(), done, sleepers }
     }
 
     /// Where nobody copies but the submitter.
@@ -71,7 +71,7 @@ impl CopySplit {
 
     #[inline]
     fn backlog(&self) -> u32 {
-        self.mailbox.pushed().wrapping_sub(self.done.0.load(Ordering::SeqCst))
+        self.inbox.pushed().wrapping_sub(self.done.0.load(Ordering::SeqCst))
     }
 
     /// The copier has ended one.
@@ -82,6 +82,12 @@ impl CopySplit {
         if self.sleepers.0.load(Ordering::SeqCst) != 0 {
             sys::futex_wake(self.done.0.as_ptr() as usize, i32::MAX);
         }
+    }
+
+    /// Sees to it that the copier is at work if it has any. Async-signal-safe.
+    #[inline]
+    pub(super) fn poll(&self) {
+        self.inbox.wake_if_pending();
     }
 
     /// Looks again and again, while the copier is at work and for some microseconds at most, whether `is_done`.
@@ -101,7 +107,8 @@ impl CopySplit {
 
     /// Waits until the copier has ended what was handed to it before the call. Async-signal-safe.
     pub(super) fn wait(&self, deadline: Option<Instant>) -> Wait {
-        let last = self.mailbox.pushed();
+        self.poll();
+        let last = self.inbox.pushed();
         let is_done = |done: u32| last.wrapping_sub(done) as i32 <= 0;
         if self.watch(|| is_done(self.done.0.load(Ordering::SeqCst))) {
             return Wait::Woken;

@@ -296,6 +296,7 @@ impl<P: Payload> Engine<P> {
     /// its way. No system call if there is nothing to do. Async-signal-safe.
     #[inline]
     pub fn poll(&self) {
+        self.split.poll();
         if self.phase.load(Ordering::Acquire) == OWN
             && let Some(own) = self.own.get()
         {

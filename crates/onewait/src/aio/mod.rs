@@ -4,7 +4,7 @@
 //! ([`Engine::reserve`]) and goes to the driver ([`Engine::submit`]): through the submitter's own ring (`own_ring.rs`), the
 //! engine thread's mailbox and ring (`ring_thread.rs`, `mailbox.rs`; both work on a `ring_core.rs`), or the `epoll` driver
 //! (`epoll_core.rs`; which of these two, `drivers.rs` finds out). What only copies pages may be done by
-//! a thread beside the submitter (`copier.rs`). What has to wait for other requests is held back (`order.rs`). At its end the
+//! a thread beside the submitter (`copier.rs`, fed by `inbox.rs`). What has to wait for other requests is held back (`order.rs`). At its end the
 //! [`Payload`] is told, and the slot is given back. A loop with a ring of its own (`loop_ring.rs`) needs no [`Engine`]; what
 //! ends there lies in a list (`ended.rs`) until the loop takes it.
 
@@ -18,6 +18,7 @@ mod ended;
 mod engine;
 mod epoll_core;
 mod hints;
+mod inbox;
 pub mod inline;
 mod loop_ring;
 mod mailbox;

@@ -79,9 +79,12 @@ impl<P: Payload> OwnRing<P> {
 
     /// Hands over what is staged.
     pub(crate) fn flush(&self) {
-        if self.is_staged.swap(false, Ordering::Relaxed) {
+        if self.is_staged.load(Ordering::Relaxed) {
+            // Taken back with signals held back: a handler must not find it so before what is staged is handed over.
             let masked = MaskedSignals::new();
-            self.core(&masked).turn(Stay::No);
+            if self.is_staged.swap(false, Ordering::Relaxed) {
+                self.core(&masked).turn(Stay::No);
+            }
         }
     }
 

@@ -15,7 +15,7 @@ use crate::counters::{Counters, Event};
 use crate::driver::doorbell::Doorbell;
 use crate::driver::uring::{Ring, Stay};
 use crate::errno::Errno;
-use crate::sys::{self, Thread};
+use crate::sys::{self, MaskedSignals, Thread};
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -103,9 +103,13 @@ impl<P: Payload> RingThread<P> {
     #[inline]
     pub(crate) fn wake(&self) {
         let is_asleep = &self.shared.is_asleep;
-        if is_asleep.load(Ordering::SeqCst) && is_asleep.swap(false, Ordering::SeqCst) {
-            Counters::current().event(Event::Doorbell);
-            self.doorbell.signal();
+        if is_asleep.load(Ordering::SeqCst) {
+            // Who has taken the flag back owes the signal: a handler that came in between would wait for it in vain.
+            let _masked = MaskedSignals::new();
+            if is_asleep.swap(false, Ordering::SeqCst) {
+                Counters::current().event(Event::Doorbell);
+                self.doorbell.signal();
+            }
         }
     }
 
