@@ -1,4 +1,8 @@
 //! A bounded pool of threads, started when there is work for them, for operations that wait inside a system call.
+//!
+//! Once there are threads, one of them is idle whenever possible: who takes the last idle one's place makes another. So a
+//! submitter makes none but the first. Making a thread takes time, and memory from `malloc(3)`, which a submitter that is a
+//! signal handler may have interrupted.
 
 use super::direct::carry_out;
 use super::operation::Operation;
@@ -11,7 +15,7 @@ use std::time::Duration;
 
 /// The most threads: as many reads as a disk needs at once to be busy.
 const MAX_THREADS: usize = 64;
-/// After so long without work a thread ends.
+/// After so long without work a thread ends, unless it is the only idle one.
 const IDLE_TIME: Duration = Duration::from_secs(2);
 
 /// Where completions go.
@@ -35,6 +39,7 @@ struct State {
     /// Descriptors that threads are busy with, by number.
     running: Vec<RawFd>,
     threads: usize,
+    /// Those that wait for work, or are about to look for it.
     idle: usize,
     is_stopping: bool,
 }
@@ -81,18 +86,26 @@ impl<S: Sink> Pool<S> {
 
     fn push(self: &Arc<Self>, job: Job) -> Result<(), Errno> {
         let mut state = self.lock();
-        if state.idle < state.queue.len() + 1 && state.threads < MAX_THREADS {
-            let pool = Arc::clone(self);
-            match sys::spawn(c"onewait-worker", move || pool.work()) {
-                Ok(_) => state.threads += 1,
-                Err(_) if state.threads == 0 => return Err(Errno::AGAIN),
-                Err(_) => {}
-            }
+        self.have_one_idle(&mut state);
+        if state.threads == 0 {
+            return Err(Errno::AGAIN);
         }
         state.queue.push_back(job);
         drop(state);
         self.work.notify_one();
         Ok(())
+    }
+
+    /// Makes a thread if none is idle, and one can be made.
+    fn have_one_idle(self: &Arc<Self>, state: &mut State) {
+        if state.idle > 0 || state.threads == MAX_THREADS {
+            return;
+        }
+        let pool = Arc::clone(self);
+        if sys::spawn(c"onewait-worker", move || pool.work()).is_ok() {
+            state.threads += 1;
+            state.idle += 1;
+        }
     }
 
     /// Takes an operation back that no thread has begun.
@@ -137,10 +150,12 @@ impl<S: Sink> Pool<S> {
         }
     }
 
-    fn work(&self) {
+    fn work(self: &Arc<Self>) {
         let mut state = self.lock();
         loop {
             if let Some(job) = state.queue.pop_front() {
+                state.idle -= 1;
+                self.have_one_idle(&mut state);
                 let fd = job.operation.fd;
                 state.running.push(fd);
                 drop(state);
@@ -155,19 +170,23 @@ impl<S: Sink> Pool<S> {
                 drop(job.pinned);
                 self.sink.done(job.user_data, result);
                 state = self.lock();
+                state.idle += 1;
                 continue;
             }
             if state.is_stopping {
                 break;
             }
-            state.idle += 1;
+            if state.idle == 1 {
+                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
             let (guard, timeout) = self.work.wait_timeout(state, IDLE_TIME).unwrap_or_else(PoisonError::into_inner);
             state = guard;
-            state.idle -= 1;
-            if timeout.timed_out() && state.queue.is_empty() {
+            if timeout.timed_out() && state.queue.is_empty() && state.idle > 1 {
                 break;
             }
         }
+        state.idle -= 1;
         state.threads -= 1;
         drop(state);
         self.finished.notify_all();
