@@ -14,6 +14,7 @@ mod epoll;
 mod errno;
 mod faces;
 mod flags;
+mod heap;
 mod libaio;
 mod posix_aio;
 mod process;

@@ -39,18 +39,14 @@ pub(super) fn listio(mode: c_int, list: *const *mut Aiocb, count: c_int, event: 
         return errno::status(submitted);
     }
     group.one_ended(submitted.is_err());
-    // Nothing on this frame may need a destructor: the wait may end by the cancellation of the thread. Then, and when it
-    // ends by a signal, the group's memory is lost, by intention: otherwise the last request would free it, perhaps in a
-    // signal handler that interrupted `malloc`.
+    // Nothing on this frame may need a destructor: the wait may end by the cancellation of the thread, which loses the
+    // group's memory.
     let group = Arc::into_raw(group);
     // SAFETY: the pointer holds a count of its own until it is taken back below.
     let waited = wait(unsafe { &*group });
-    if let Err(errno) = waited {
-        return errno::status(Err(errno));
-    }
     // SAFETY: from `into_raw` above.
     let group = unsafe { Arc::from_raw(group) };
-    errno::status(if group.has_failed() { Err(Errno(libc::EIO)) } else { Ok(()) })
+    errno::status(waited.and_then(|()| if group.has_failed() { Err(Errno(libc::EIO)) } else { Ok(()) }))
 }
 
 /// Submits a list's requests, and counts those that are accepted: that end by themselves.
