@@ -1,35 +1,30 @@
 //! The copier's mailbox, and how the copier sleeps when there is nothing in it.
 //!
 //! A signal handler may come between any two steps here, and wait for a request, its own or that of the code below it. So
-//! whoever takes the word back holds signals back until the wake-up is made, and whoever waits first wakes for what was
-//! pushed and not told of yet.
+//! whoever waits first wakes the copier for what was pushed and not told of yet.
 
+use super::asleep::Asleep;
 use super::mailbox::Mailbox;
 use super::slots::{Key, Slots};
-use crate::sys::{self, MaskedSignals};
+use crate::sys;
 use std::hint;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// How often the copier looks for work before it sleeps: about 20 microseconds, less than waking it takes.
 const PATIENCE: u32 = 1000;
 
-/// On a cache line of its own: the mailbox beside it changes with every request.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-struct Apart(AtomicU32);
-
 /// Slots on their way to the copier.
 #[derive(Debug)]
 pub(super) struct Inbox {
     mailbox: Mailbox,
-    /// 1 from before the copier looks into the mailbox for the last time until it wakes; taken back by whoever wakes it.
-    /// Sequentially consistent, with the mailbox's head: one of the two sides sees the other.
-    asleep: Apart,
+    asleep: Asleep,
+    /// Changes with every wake-up: what the copier sleeps on.
+    bell: AtomicU32,
 }
 
 impl Inbox {
     pub(super) const fn new() -> Inbox {
-        Inbox { mailbox: Mailbox::new(), asleep: Apart(AtomicU32::new(0)) }
+        Inbox { mailbox: Mailbox::new(), asleep: Asleep::new(), bell: AtomicU32::new(0) }
     }
 
     /// Hands a slot over: the caller's ownership ends here. Async-signal-safe.
@@ -53,19 +48,16 @@ impl Inbox {
     /// Ends the copier's sleep. Async-signal-safe.
     #[inline]
     pub(super) fn wake(&self) {
-        let asleep = &self.asleep.0;
-        if asleep.load(Ordering::SeqCst) != 0 {
-            let _masked = MaskedSignals::new();
-            if asleep.swap(0, Ordering::SeqCst) != 0 {
-                sys::futex_wake(asleep.as_ptr() as usize, 1);
-            }
-        }
+        self.asleep.wake(|| {
+            self.bell.fetch_add(1, Ordering::SeqCst);
+            sys::futex_wake(self.bell.as_ptr() as usize, 1);
+        });
     }
 
     /// The same, if there is something for it: the caller may have interrupted a push before the wake-up.
     #[inline]
     pub(super) fn wake_if_pending(&self) {
-        if self.asleep.0.load(Ordering::SeqCst) != 0 && !self.mailbox.is_empty() {
+        if self.asleep.is_so() && !self.mailbox.is_empty() {
             self.wake();
         }
     }
@@ -78,11 +70,12 @@ impl Inbox {
             }
             hint::spin_loop();
         }
-        let asleep = &self.asleep.0;
-        asleep.store(1, Ordering::SeqCst);
+        // Read first: every wake-up from the next line on ends the sleep, or keeps it from beginning.
+        let bell = self.bell.load(Ordering::SeqCst);
+        self.asleep.begin();
         if self.mailbox.is_empty() && !is_stopping() {
-            sys::futex_wait(asleep, 1, None);
+            sys::futex_wait(&self.bell, bell, None);
         }
-        asleep.store(0, Ordering::SeqCst);
+        self.asleep.end();
     }
 }

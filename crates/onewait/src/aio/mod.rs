@@ -2,13 +2,14 @@
 //!
 //! The way of a request: [`inline::attempt`] tries to carry it out at once. What has to wait gets a slot and a key
 //! ([`Engine::reserve`]) and goes to the driver ([`Engine::submit`]): through the submitter's own ring (`own_ring.rs`), the
-//! engine thread's mailbox and ring (`ring_thread.rs`, `mailbox.rs`; both work on a `ring_core.rs`), or the `epoll` driver
-//! (`epoll_core.rs`; which of these two, `drivers.rs` finds out). What only copies pages may be done by
-//! a thread beside the submitter (`copier.rs`, fed by `inbox.rs`). What has to wait for other requests is held back (`order.rs`). At its end the
-//! [`Payload`] is told, and the slot is given back. A loop with a ring of its own (`loop_ring.rs`) needs no [`Engine`]; what
-//! ends there lies in a list (`ended.rs`) until the loop takes it.
+//! engine thread's mailbox and ring (`ring_thread.rs`, `mailbox.rs`, `asleep.rs`; both work on a `ring_core.rs`), or the
+//! `epoll` driver (`epoll_core.rs`; which of these two, `drivers.rs` finds out). What only copies pages may be done by a
+//! thread beside the submitter (`copier.rs`, fed by `inbox.rs`). What has to wait for other requests is held back
+//! (`order.rs`). At its end the [`Payload`] is told, and the slot is given back. A loop with a ring of its own
+//! (`loop_ring.rs`) needs no [`Engine`]; what ends there lies in a list (`ended.rs`) until the loop takes it.
 
 mod answers;
+mod asleep;
 mod busy;
 mod copier;
 mod copy_split;

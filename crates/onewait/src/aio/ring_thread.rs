@@ -4,6 +4,7 @@
 //! in flight, and get no SIGPIPE from them: all signals are blocked here.
 
 use super::answers::Answers;
+use super::asleep::Asleep;
 use super::busy::Busy;
 use super::mailbox::Mailbox;
 use super::payload::Payload;
@@ -15,7 +16,7 @@ use crate::counters::{Counters, Event};
 use crate::driver::doorbell::Doorbell;
 use crate::driver::uring::{Ring, Stay};
 use crate::errno::Errno;
-use crate::sys::{self, MaskedSignals, Thread};
+use crate::sys::{self, Thread};
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -25,9 +26,7 @@ struct Shared<P: Payload> {
     slots: Arc<Table<P>>,
     mailbox: Mailbox,
     questions: Questions,
-    /// Set by the engine thread before it sleeps, after which it looks into the mailbox once more; taken back by whoever
-    /// rings the doorbell. Sequentially consistent, with the mailbox's head: one of the two sides sees the other.
-    is_asleep: AtomicBool,
+    asleep: Asleep,
     is_stopping: AtomicBool,
 }
 
@@ -72,7 +71,7 @@ impl<P: Payload> RingThread<P> {
             slots,
             mailbox: Mailbox::new(),
             questions: Questions::default(),
-            is_asleep: AtomicBool::new(false),
+            asleep: Asleep::new(),
             is_stopping: AtomicBool::new(false),
         });
         let report = Arc::new(Report::default());
@@ -102,15 +101,10 @@ impl<P: Payload> RingThread<P> {
     /// Sees to it that the engine thread looks into its mailbox.
     #[inline]
     pub(crate) fn wake(&self) {
-        let is_asleep = &self.shared.is_asleep;
-        if is_asleep.load(Ordering::SeqCst) {
-            // Who has taken the flag back owes the signal: a handler that came in between would wait for it in vain.
-            let _masked = MaskedSignals::new();
-            if is_asleep.swap(false, Ordering::SeqCst) {
-                Counters::current().event(Event::Doorbell);
-                self.doorbell.signal();
-            }
-        }
+        self.shared.asleep.wake(|| {
+            Counters::current().event(Event::Doorbell);
+            self.doorbell.signal();
+        });
     }
 
     /// The same, if there is something in it: a handler may have interrupted a list before the end.
@@ -177,13 +171,13 @@ fn run<P: Payload>(core: &mut RingCore<P>, shared: &Shared<P>, answers: &Answers
                 return;
             }
         }
-        shared.is_asleep.store(true, Ordering::SeqCst);
+        shared.asleep.begin();
         let is_empty = shared.mailbox.is_empty() && shared.questions.is_empty();
         let may_sleep = is_empty && (was_cancelled || !shared.is_stopping.load(Ordering::SeqCst));
         if !may_sleep {
-            shared.is_asleep.store(false, Ordering::SeqCst);
+            shared.asleep.end();
         }
         core.turn(if may_sleep { Stay::UntilCompletion } else { Stay::No });
-        shared.is_asleep.store(false, Ordering::SeqCst);
+        shared.asleep.end();
     }
 }
