@@ -14,6 +14,7 @@ mod epoll;
 mod errno;
 mod faces;
 mod flags;
+#[cfg(any(test, not(onewait_system_heap)))]
 mod heap;
 mod libaio;
 mod posix_aio;

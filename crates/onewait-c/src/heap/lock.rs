@@ -1,4 +1,4 @@
-//! A lock of one word, which is free if that is 0. (One of std's or libc's would not be known to be free when it is all zeros.)
+//! A lock of one word, which is free if that is 0. (One of std's or libc's need not be free when it is all zeros.)
 
 use onewait::sys;
 use std::sync::atomic::{AtomicU32, Ordering};

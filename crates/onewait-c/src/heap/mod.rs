@@ -6,9 +6,10 @@
 //! The heap's state lies on a page that the kernel wipes in children of fork (MADV_WIPEONFORK, Linux 4.14), as the process's
 //! does (`process.rs`): a child finds an empty heap, whatever its parent's threads were about to do with theirs. Blocks that
 //! it inherits it may use, and never frees: before each block lies of which heap it is. How blocks lie in their segments is
-//! dlmalloc's business.
+//! dlmalloc's business; large ones have a mapping each.
 
 mod lock;
+mod mapped;
 mod segments;
 
 use crate::errno::Kept;
@@ -101,7 +102,7 @@ fn state() -> *mut State {
 }
 
 /// Where the state is if there is no page to be had: it is not wiped then, as it is not on older kernels, and children of fork
-/// go on with their copy.
+/// go on with their copy. Should another thread have been inside at the fork, they hang.
 static UNMAPPED: Unmapped =
     Unmapped(UnsafeCell::new(State { lock: Lock::new(), generation: 0, heap: MaybeUninit::uninit() }));
 
@@ -147,50 +148,78 @@ unsafe fn generation_of(block: *mut u8) -> u64 {
     unsafe { block.cast::<u64>().sub(1).read() }
 }
 
-// SAFETY: blocks are dlmalloc's, of which each is given out once, with what comes before it cut off; they have the size and
-// the alignment of their layouts. The lock makes calls exclude each other, and nothing here unwinds.
+/// A block, or null.
+fn allocate(layout: Layout, is_zeroed: bool) -> *mut u8 {
+    let Some((all, before)) = whole(layout) else { return ptr::null_mut() };
+    if mapped::suits(all) {
+        let start = mapped::map(all.size());
+        return if start.is_null() { start } else { start.wrapping_add(before) };
+    }
+    // SAFETY: of this layout, which is not empty, `before` bytes come before the block.
+    with(|heap, generation| unsafe {
+        let start =
+            if is_zeroed { heap.calloc(all.size(), all.align()) } else { heap.c_memalign(all.align(), all.size()) };
+        label(start, before, generation)
+    })
+}
+
+// SAFETY: blocks are dlmalloc's, or mappings, of which each is given out once, with what comes before it cut off; they have the
+// size and the alignment of their layouts. The lock makes calls exclude each other, and nothing here unwinds: where dlmalloc
+// asserts something (in `free` and `realloc`), what is asked of it asserts nothing.
 unsafe impl GlobalAlloc for OwnHeap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let Some((all, before)) = whole(layout) else { return ptr::null_mut() };
-        // SAFETY: of this layout, which is not empty.
-        with(|heap, generation| unsafe { label(heap.malloc(all.size(), all.align()), before, generation) })
+        allocate(layout, false)
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        let Some((all, before)) = whole(layout) else { return ptr::null_mut() };
-        // SAFETY: of this layout, which is not empty.
-        with(|heap, generation| unsafe { label(heap.calloc(all.size(), all.align()), before, generation) })
+        allocate(layout, true)
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         let Some((all, before)) = whole(layout) else { return };
-        with(|heap, generation| {
-            // SAFETY: the block is one of ours, with this layout; of another heap than this it is left alone.
-            unsafe {
-                if generation_of(block) == generation {
-                    heap.free(block.sub(before), all.size(), all.align());
-                }
+        // SAFETY: the block is one of ours, with this layout; of another heap than this it is left alone.
+        unsafe {
+            let start = block.sub(before);
+            if mapped::suits(all) {
+                return mapped::unmap(start, all.size());
             }
-        });
+            with(|heap, generation| {
+                if generation_of(block) == generation {
+                    heap.c_free(start);
+                }
+            });
+        }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         let Ok(fresh) = Layout::from_size_align(size, layout.align()) else { return ptr::null_mut() };
         let (Some((all, before)), Some((grown, _))) = (whole(layout), whole(fresh)) else { return ptr::null_mut() };
-        with(|heap, generation| {
-            // SAFETY: the block is one of ours, with this layout. One of another heap is copied, and left alone.
-            unsafe {
-                if generation_of(block) == generation {
-                    let moved = heap.realloc(block.sub(before), all.size(), all.align(), grown.size());
-                    return label(moved, before, generation);
+        // SAFETY: the block is one of ours, with this layout.
+        unsafe {
+            let start = block.sub(before);
+            match (mapped::suits(all), mapped::suits(grown)) {
+                (true, true) => {
+                    let moved = mapped::resize(start, all.size(), grown.size());
+                    return if moved.is_null() { moved } else { moved.add(before) };
                 }
-                let copy = label(heap.malloc(grown.size(), grown.align()), before, generation);
-                if !copy.is_null() {
-                    ptr::copy_nonoverlapping(block, copy, layout.size().min(size));
+                (false, false) if all.align() == LEAST => {
+                    let resized = with(|heap, generation| {
+                        (generation_of(block) == generation)
+                            .then(|| label(heap.c_realloc(start, grown.size()), before, generation))
+                    });
+                    if let Some(resized) = resized {
+                        return resized;
+                    }
                 }
-                copy
+                _ => {}
             }
-        })
+            let copy = allocate(fresh, false);
+            if !copy.is_null() {
+                ptr::copy_nonoverlapping(block, copy, layout.size().min(size));
+                self.dealloc(block, layout);
+            }
+            copy
+        }
     }
 }
 
@@ -278,7 +307,7 @@ mod tests {
 
     #[test]
     fn zeroed_blocks_are_zero_also_where_others_were() {
-        for size in (1..20_000).step_by(333) {
+        for size in (1..20_000).step_by(333).chain([1 << 20]) {
             drop(Filled::new(size, 8, 77));
             let layout = Layout::from_size_align(size, 8).unwrap();
             // SAFETY: the layout is not of size 0, and has the block.

@@ -187,12 +187,16 @@ impl Direct {
     /// so that its ring has room for the program's events: whoever takes these looks for events, and kicks again for others.
     pub(super) fn kick(&self, ready: &EventFd) {
         let (Some(context), wanted) = (self.existing(), self.wanted.load(Ordering::SeqCst)) else { return };
-        if self.kicks.load(Ordering::SeqCst) != 0 {
+        // They are under way if some lie in the ring, too. Those of which there are none were taken by a call that a handler may
+        // have interrupted before it counted them.
+        let kicks = self.kicks.load(Ordering::SeqCst);
+        if kicks != 0 && self.available() != Some(0) {
             return;
         }
         // Kicks that are counted are made: a handler that came in between would count on them, and sleep for ever.
         let _masked = MaskedSignals::new();
-        if self.kicks.compare_exchange(0, wanted, Ordering::SeqCst, Ordering::SeqCst).is_err() {
+        let more = kicks.saturating_add(wanted);
+        if self.kicks.compare_exchange(kicks, more, Ordering::SeqCst, Ordering::SeqCst).is_err() {
             return;
         }
         let mut block = Iocb {

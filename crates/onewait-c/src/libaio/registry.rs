@@ -126,7 +126,7 @@ impl Registry {
     }
 
     /// Takes back a context to which nobody refers. Its content goes when the place is used again: this may be a signal
-    /// handler, which must not free memory.
+    /// handler, which has no time for that.
     pub(super) fn recycle(&self, context: &'static Context) {
         let fresh = ptr::from_ref(context).cast_mut();
         let mut first = self.spare.load(Ordering::Relaxed);

@@ -107,8 +107,9 @@ impl CopySplit {
 
     /// Waits until the copier has ended what was handed to it before the call. Async-signal-safe.
     pub(super) fn wait(&self, deadline: Option<Instant>) -> Wait {
-        self.poll();
         let last = self.inbox.pushed();
+        // After that: every push that is waited for is told of then, whoever was interrupted in it.
+        self.poll();
         let is_done = |done: u32| last.wrapping_sub(done) as i32 <= 0;
         if self.watch(|| is_done(self.done.0.load(Ordering::SeqCst))) {
             return Wait::Woken;

@@ -1,8 +1,8 @@
 //! A bounded pool of threads, started when there is work for them, for operations that wait inside a system call.
 //!
-//! Once there are threads, one of them is idle whenever possible: who takes the last idle one's place makes another. So a
-//! submitter makes none but the first. Making a thread takes time, and memory from `malloc(3)`, which a submitter that is a
-//! signal handler may have interrupted.
+//! Once there are threads, some are idle whenever possible: when work leaves fewer than that, an idle one makes another. So a
+//! submitter makes none but the first ones, and who carries out its operation makes none before. Making a thread takes time,
+//! and memory from `malloc(3)`, which a submitter that is a signal handler may have interrupted.
 
 use super::direct::carry_out;
 use super::operation::Operation;
@@ -15,7 +15,9 @@ use std::time::Duration;
 
 /// The most threads: as many reads as a disk needs at once to be busy.
 const MAX_THREADS: usize = 64;
-/// After so long without work a thread ends, unless it is the only idle one.
+/// So many are to be idle: one for the next operation, and one to make another thread meanwhile.
+const IDLE: usize = 2;
+/// After so long without work a thread ends, if enough others are idle.
 const IDLE_TIME: Duration = Duration::from_secs(2);
 
 /// Where completions go.
@@ -86,7 +88,11 @@ impl<S: Sink> Pool<S> {
 
     fn push(self: &Arc<Self>, job: Job) -> Result<(), Errno> {
         let mut state = self.lock();
-        self.have_one_idle(&mut state);
+        let wanted = if state.threads == 0 { IDLE } else { 1 };
+        while state.idle < wanted && state.threads < MAX_THREADS && self.spawn() {
+            state.threads += 1;
+            state.idle += 1;
+        }
         if state.threads == 0 {
             return Err(Errno::AGAIN);
         }
@@ -96,16 +102,28 @@ impl<S: Sink> Pool<S> {
         Ok(())
     }
 
-    /// Makes a thread if none is idle, and one can be made.
-    fn have_one_idle(self: &Arc<Self>, state: &mut State) {
-        if state.idle > 0 || state.threads == MAX_THREADS {
-            return;
-        }
+    /// Makes a thread, which is to be counted as idle. Whether there is one now.
+    fn spawn(self: &Arc<Self>) -> bool {
         let pool = Arc::clone(self);
-        if sys::spawn(c"onewait-worker", move || pool.work()).is_ok() {
+        sys::spawn(c"onewait-worker", move || pool.work()).is_ok()
+    }
+
+    /// Makes threads until enough are idle. Each is counted before, and made without the lock: the caller is idle itself, and
+    /// need not keep others waiting, who may take work meanwhile.
+    fn have_some_idle<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        while state.idle < IDLE && state.threads < MAX_THREADS && !state.is_stopping {
             state.threads += 1;
             state.idle += 1;
+            drop(state);
+            let is_made = self.spawn();
+            state = self.lock();
+            if !is_made {
+                state.threads -= 1;
+                state.idle -= 1;
+                break;
+            }
         }
+        state
     }
 
     /// Takes an operation back that no thread has begun.
@@ -153,9 +171,13 @@ impl<S: Sink> Pool<S> {
     fn work(self: &Arc<Self>) {
         let mut state = self.lock();
         loop {
+            state = self.have_some_idle(state);
             if let Some(job) = state.queue.pop_front() {
                 state.idle -= 1;
-                self.have_one_idle(&mut state);
+                if state.idle < IDLE {
+                    // To one that is idle, if there is one: to make another.
+                    self.work.notify_one();
+                }
                 let fd = job.operation.fd;
                 state.running.push(fd);
                 drop(state);
@@ -176,13 +198,13 @@ impl<S: Sink> Pool<S> {
             if state.is_stopping {
                 break;
             }
-            if state.idle == 1 {
+            if state.idle <= IDLE {
                 state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
             let (guard, timeout) = self.work.wait_timeout(state, IDLE_TIME).unwrap_or_else(PoisonError::into_inner);
             state = guard;
-            if timeout.timed_out() && state.queue.is_empty() && state.idle > 1 {
+            if timeout.timed_out() && state.queue.is_empty() && state.idle > IDLE {
                 break;
             }
         }
