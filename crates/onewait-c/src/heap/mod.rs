@@ -1,7 +1,7 @@
 //! The library's own heap: nothing here calls the program's `malloc(3)`.
 //!
-//! To a program libaio's functions are system calls, which a handler may make whatever it has interrupted: also `malloc`, whose
-//! lock is then held by this very thread. Besides, a program's own allocator may itself use AIO.
+//! To a program libaio's functions are system calls, which a handler may make whatever it has interrupted: also
+//! `malloc`, whose lock is then held by this very thread. Besides, a program's own allocator may itself use AIO.
 //!
 //! The heap's state lies on a page that the kernel wipes in children of fork (MADV_WIPEONFORK, Linux 4.14), as the process's
 //! does (`process.rs`): a child finds an empty heap, whatever its parent's threads were about to do with theirs. Blocks that
@@ -101,8 +101,8 @@ fn state() -> *mut State {
     }
 }
 
-/// Where the state is if there is no page to be had: it is not wiped then, as it is not on older kernels, and children of fork
-/// go on with their copy. Should another thread have been inside at the fork, they hang.
+/// Where the state is if there is no page to be had: it is not wiped then, as it is not on older kernels, and children
+/// of fork go on with their copy. Should another thread have been inside at the fork, they hang.
 static UNMAPPED: Unmapped =
     Unmapped(UnsafeCell::new(State { lock: Lock::new(), generation: 0, heap: MaybeUninit::uninit() }));
 
@@ -163,9 +163,9 @@ fn allocate(layout: Layout, is_zeroed: bool) -> *mut u8 {
     })
 }
 
-// SAFETY: blocks are dlmalloc's, or mappings, of which each is given out once, with what comes before it cut off; they have the
-// size and the alignment of their layouts. The lock makes calls exclude each other, and nothing here unwinds: where dlmalloc
-// asserts something (in `free` and `realloc`), what is asked of it asserts nothing.
+// SAFETY: blocks are dlmalloc's, or mappings, of which each is given out once, with what comes before it cut off; they
+// have the size and the alignment of their layouts. The lock makes calls exclude each other, and nothing here unwinds:
+// where dlmalloc asserts something (in `free` and `realloc`), what is asked of it asserts nothing.
 unsafe impl GlobalAlloc for OwnHeap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         allocate(layout, false)

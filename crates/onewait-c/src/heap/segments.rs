@@ -38,8 +38,8 @@ impl Segments {
     }
 }
 
-// SAFETY: what is given out is private memory that nobody else has, of at least the size that is said; it stays until dlmalloc
-// gives it back.
+// SAFETY: what is given out is private memory that nobody else has, of at least the size that is said; it stays until
+// dlmalloc gives it back.
 unsafe impl dlmalloc::Allocator for Segments {
     fn alloc(&self, size: usize) -> (*mut u8, usize, u32) {
         if self.area.get() != 0 && size <= SIZE {

@@ -183,12 +183,13 @@ impl Direct {
         }
     }
 
-    /// Ends the sleep of the threads in the kernel, where the kernel lets one end. Nothing is done while kicks are under way,
-    /// so that its ring has room for the program's events: whoever takes these looks for events, and kicks again for others.
+    /// Ends the sleep of the threads in the kernel, where the kernel lets one end. Nothing is done while kicks are
+    /// under way, so that its ring has room for the program's events: whoever takes these looks for events, and kicks
+    /// again for others.
     pub(super) fn kick(&self, ready: &EventFd) {
         let (Some(context), wanted) = (self.existing(), self.wanted.load(Ordering::SeqCst)) else { return };
-        // They are under way if some lie in the ring, too. Those of which there are none were taken by a call that a handler may
-        // have interrupted before it counted them.
+        // They are under way if some lie in the ring, too. Those of which there are none were taken by a call that a
+        // handler may have interrupted before it counted them.
         let kicks = self.kicks.load(Ordering::SeqCst);
         if kicks != 0 && self.available() != Some(0) {
             return;

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// An epoch: odd from before the thread looks for work for the last time until it is woken. On a cache line of its own, as
 /// what is beside it changes with every request.
 ///
-/// Sequentially consistent, with what tells of work (a mailbox's head): the thread or the one who has work for it, one of the
-/// two sees the other.
+/// Sequentially consistent, with what tells of work (a mailbox's head): the thread or the one who has work for it, one
+/// of the two sees the other.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(super) struct Asleep(AtomicU32);

@@ -32,8 +32,8 @@ pub struct CopySplit {
     trial: Trial,
     /// Requests handed to the copier, which also counts them.
     pub(super) inbox: Inbox,
-    /// Requests that the copier has ended, in the order in which they were handed over; written by the copier. Those who wait
-    /// for it sleep here.
+    /// Requests that the copier has ended, in the order in which they were handed over; written by the copier. Those
+    /// who wait for it sleep here.
     done: Apart,
     /// How many do.
     sleepers: Apart,

@@ -62,7 +62,8 @@ impl Inbox {
         }
     }
 
-    /// The copier has found nothing: returns when there may be something to do, or `is_stopping`. Who makes it stop wakes it.
+    /// The copier has found nothing: returns when there may be something to do, or `is_stopping`. Who makes it stop
+    /// wakes it.
     pub(super) fn rest(&self, is_stopping: impl Fn() -> bool) {
         for _ in 0..PATIENCE {
             if !self.mailbox.is_empty() {

@@ -1,8 +1,8 @@
 //! A bounded pool of threads, started when there is work for them, for operations that wait inside a system call.
 //!
-//! Once there are threads, some are idle whenever possible: when work leaves fewer than that, an idle one makes another. So a
-//! submitter makes none but the first ones, and who carries out its operation makes none before. Making a thread takes time,
-//! and memory from `malloc(3)`, which a submitter that is a signal handler may have interrupted.
+//! Once there are threads, some are idle whenever possible: when work leaves fewer than that, an idle one makes
+//! another. So a submitter makes none but the first ones, and who carries out its operation makes none before. Making a
+//! thread takes time, and memory from `malloc(3)`, which a submitter that is a signal handler may have interrupted.
 
 use super::direct::carry_out;
 use super::operation::Operation;
@@ -108,8 +108,8 @@ impl<S: Sink> Pool<S> {
         sys::spawn(c"onewait-worker", move || pool.work()).is_ok()
     }
 
-    /// Makes threads until enough are idle. Each is counted before, and made without the lock: the caller is idle itself, and
-    /// need not keep others waiting, who may take work meanwhile.
+    /// Makes threads until enough are idle. Each is counted before, and made without the lock: the caller is idle
+    /// itself, and need not keep others waiting, who may take work meanwhile.
     fn have_some_idle<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         while state.idle < IDLE && state.threads < MAX_THREADS && !state.is_stopping {
             state.threads += 1;
