@@ -489,7 +489,7 @@ fn a_turn_with_sockets_and_files_makes_no_system_call_but_the_one_that_waits() {
             let mut reactor = Reactor::new().unwrap();
             if reactor.files().unwrap().driver() != DriverKind::Uring {
                 println!("not on this driver: its threads and plain calls are counted with the requests");
-                return reactor;
+                return (reactor, file);
             }
             let socket = reactor.sockets().unwrap().attach(ours).unwrap();
             reactor.sockets().unwrap().receive(socket, 1).unwrap();
@@ -548,8 +548,8 @@ fn a_turn_with_sockets_and_files_makes_no_system_call_but_the_one_that_waits() {
                 }
             }
             assert_eq!(echoes, 500);
-            // Its end may do what it likes, on another thread.
-            reactor
+            // Their ends may do what they like, on another thread.
+            (reactor, file)
         });
         let mut echo = [0; 4];
         for _ in 0..500 {
